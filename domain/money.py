@@ -1,0 +1,22 @@
+"""Amounts in minor units, and how a person reads them."""
+
+# ISO 4217 exponents other than 2. https://docs.stripe.com/currencies#zero-decimal and #three-decimal: these are the
+# amounts as Stripe sends them.
+_EXPONENTS = {
+    **dict.fromkeys("BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF UGX VND VUV XAF XOF XPF".split(), 0),
+    **dict.fromkeys("BHD JOD KWD OMR TND".split(), 3),
+}
+
+
+def exponent(currency: str) -> int:
+    """The number of decimals of a currency's amounts."""
+    return _EXPONENTS.get(currency, 2)
+
+
+def format_amount(amount_minor: int, currency: str) -> str:
+    """`4900, "EUR"` -> `49.00 EUR`; `50000, "VND"` -> `50,000 VND`."""
+    decimals = exponent(currency)
+    sign = "-" if amount_minor < 0 else ""
+    whole, part = divmod(abs(amount_minor), 10**decimals)
+    fraction = f".{part:0{decimals}d}" if decimals else ""
+    return f"{sign}{whole:,}{fraction} {currency}".rstrip()

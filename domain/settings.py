@@ -1,0 +1,114 @@
+"""Every setting, its default and its limits. Read once at the edge (`gateway.bootstrap`), passed on as values."""
+
+import msgspec
+
+from domain.ids import SOURCE_RE, TENANT_RE
+
+BATCH_MAX = 500  # PostgreSQL through a pipeline hung on inserts of 1,500 and more events; one limit for every store.
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    pass
+
+
+class HttpSettings(Settings, frozen=True, kw_only=True):
+    """`listen` is HOST:PORT; port 0 takes a free one. `body_bytes_max` bounds a webhook's body."""
+
+    listen: str = "127.0.0.1:8080"
+    body_bytes_max: int = 1_048_576
+
+
+class NatsSettings(Settings, frozen=True, kw_only=True):
+    """`url` is `embedded` (a nats-server of our own) or `nats://...`; `port` is the embedded server's, 0 a free one."""
+
+    url: str = "embedded"
+    port: int = 4222
+    stream_bytes_max: int = 8 * 1024**3
+
+
+class StoreSettings(Settings, frozen=True, kw_only=True):
+    """`url` is `sqlite`: the log is a file under `data`."""
+
+    url: str = "sqlite"
+
+
+class RaySettings(Settings, frozen=True, kw_only=True):
+    """`address` is `local` (a Ray of our own), `auto` or `ray://...`."""
+
+    address: str = "local"
+    payment_shards: int = 2
+    index_shards: int = 1
+    intakes: int = 1
+
+
+class ShardSettings(Settings, frozen=True, kw_only=True):
+    """`aggregates_max` bounds the aggregates kept in memory; one is snapshotted every `snapshot_every` events."""
+
+    aggregates_max: int = 20_000
+    snapshot_every: int = 100
+
+
+class AskSettings(Settings, frozen=True, kw_only=True):
+    """`linger_ms` is how long a question waits for company; `min_score` is the cosine below which a passage is no answer."""
+
+    linger_ms: float = 3.0
+    cache_entries_max: int = 50_000
+    min_score: float = 0.35
+    top_k: int = 3
+    wait_s: float = 5.0
+
+
+class TelemetrySettings(Settings, frozen=True, kw_only=True):
+    """`otlp_endpoint` turns tracing on, e.g. `http://127.0.0.1:4318/v1/traces`; empty keeps it off."""
+
+    otlp_endpoint: str = ""
+    log_level: str = "info"
+
+
+class SourceSettings(Settings, frozen=True, kw_only=True):
+    """`secrets` are the signing secrets; several while one is being replaced."""
+
+    secrets: tuple[str, ...] = ()
+    tolerance_s: int = 300
+
+
+class TenantSettings(Settings, frozen=True, kw_only=True):
+    """`api_keys` are bearer credentials."""
+
+    api_keys: tuple[str, ...] = ()
+    sources: dict[str, SourceSettings] = {}
+
+
+class NodeSettings(Settings, frozen=True, kw_only=True):
+    """The whole of `recount.toml`. `data` is where this node writes."""
+
+    data: str = "var"
+    http: HttpSettings = HttpSettings()
+    nats: NatsSettings = NatsSettings()
+    store: StoreSettings = StoreSettings()
+    ray: RaySettings = RaySettings()
+    shard: ShardSettings = ShardSettings()
+    ask: AskSettings = AskSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    tenants: dict[str, TenantSettings] = {}
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` with what to change if the settings contradict each other."""
+        for tenant, of_tenant in self.tenants.items():
+            if TENANT_RE.fullmatch(tenant) is None:
+                raise ValueError(f"tenants.{tenant}: use lower-case letters, digits and hyphens, at most 63")
+            for source in of_tenant.sources:
+                if SOURCE_RE.fullmatch(source) is None:
+                    raise ValueError(f"tenants.{tenant}.sources.{source}: use lower-case letters, digits, - and _")
+        keys = [key for of_tenant in self.tenants.values() for key in of_tenant.api_keys]
+        if len(keys) != len(set(keys)):
+            raise ValueError("tenants: an api key belongs to one tenant; two tenants have the same one")
+        if any(len(key) < 8 for key in keys):
+            raise ValueError("tenants: an api key needs at least 8 characters")
+        for name in ("payment_shards", "index_shards", "intakes"):
+            if not 1 <= getattr(self.ray, name) <= 64:
+                raise ValueError(f"ray.{name}: 1 to 64")
+        if self.store.url != "sqlite":
+            raise ValueError("store.url: this version keeps the log in SQLite; write store.url = \"sqlite\"")
+        if self.shard.aggregates_max < BATCH_MAX:
+            raise ValueError(f"shard.aggregates_max: at least {BATCH_MAX}, a batch must fit")
