@@ -7,6 +7,7 @@ from typing import Literal, assert_never
 import msgspec
 
 from domain.fact import RecordedFact
+from domain.ids import Category
 from domain.message import Command, Event
 from domain.payment import PaymentView, view
 
@@ -99,7 +100,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class AnswerDecider:
     """The ledger's rules: an answer is entered once; repeats are counted."""
 
-    tag = "answer"
+    tag: Category = "answer"
 
     def initial(self) -> Answer:
         return Answer()
@@ -131,8 +132,12 @@ def stated(payment: PaymentView) -> StatedPayment:
         amount_minor=payment.amount_minor,
         currency=payment.currency,
         refunded_minor=payment.refunded_minor,
-        refunds=tuple(StatedPart(id=each.id, status=each.status, amount_minor=each.amount_minor) for each in payment.refunds),
-        disputes=tuple(StatedPart(id=each.id, status=each.status, amount_minor=each.amount_minor) for each in payment.disputes),
+        refunds=tuple(
+            StatedPart(id=each.id, status=each.status, amount_minor=each.amount_minor) for each in payment.refunds
+        ),
+        disputes=tuple(
+            StatedPart(id=each.id, status=each.status, amount_minor=each.amount_minor) for each in payment.disputes
+        ),
     )
 
 

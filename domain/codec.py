@@ -28,8 +28,11 @@ UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One event as it is kept. `commit` names the append it came with, to recognise it after an unknown outcome;
-    `epoch` is the lease under which it was written."""
+    """One event as it is kept.
+
+    `commit` names the append it came with, to recognise it after an unknown outcome; `epoch` is the lease under which
+    it was written.
+    """
 
     event: AnyEvent
     recorded_at: datetime

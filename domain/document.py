@@ -7,6 +7,7 @@ from typing import assert_never
 import msgspec
 
 from domain.errors import Rejection
+from domain.ids import Category
 from domain.message import Command, Event
 
 TEXT_CHARS_MAX = 1_000_000
@@ -55,7 +56,7 @@ class Document(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class DocumentDecider:
     """A document's rules. A version that says what the last one said is no version."""
 
-    tag = "document"
+    tag: Category = "document"
 
     def initial(self) -> Document:
         return Document()

@@ -40,14 +40,14 @@ class FencedError(TerminalError):
     """A writer whose lease was taken by another: it must drop its state and stop.
 
     Args:
-        bucket: the bucket whose epoch moved on.
+        lease: the lease whose epoch moved on.
         held: the epoch that the writer held.
-        current: the epoch that the store holds now.
+        current: the epoch that the store holds now, 0 if nobody ever took it.
     """
 
-    def __init__(self, bucket: int, *, held: int, current: int) -> None:
-        super().__init__(f"bucket {bucket}: epoch {held} is fenced, the store is at {current}; this writer stops")
-        self.bucket = bucket
+    def __init__(self, lease: str, *, held: int, current: int) -> None:
+        super().__init__(f"lease {lease}: epoch {held} is fenced, the store is at {current}; this writer stops")
+        self.lease = lease
         self.held = held
         self.current = current
 

@@ -7,6 +7,7 @@ from typing import Literal, assert_never
 import msgspec
 
 from domain.errors import Rejection
+from domain.ids import Category
 from domain.message import Command, Event
 
 Stage = Literal["building", "caught_up", "checked", "active", "retired"]
@@ -79,7 +80,7 @@ class Index(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class IndexDecider:
     """One generation is active; none becomes so unchecked."""
 
-    tag = "index"
+    tag: Category = "index"
 
     def initial(self) -> Index:
         return Index()

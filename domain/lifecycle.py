@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+FINAL = 2
+
 
 class Lifecycle(msgspec.Struct, frozen=True, kw_only=True):
     """The legal moves of one kind of object. The order of `moves` is the rank that breaks ties inside one second.
@@ -21,7 +23,7 @@ class Lifecycle(msgspec.Struct, frozen=True, kw_only=True):
         return self.ranks.get(status, -1)
 
     def phase(self, status: str) -> int:
-        """0: nothing leads here, so nothing can have come before; 2: no way out, so nothing can come after; else 1."""
+        """0: nothing leads here, so nothing can have come before; `FINAL`: no way out; else 1."""
         return self.phases.get(status, 1)
 
     def is_legal(self, before: str, after: str) -> bool:
@@ -34,7 +36,7 @@ def lifecycle(moves: Mapping[str, str]) -> Lifecycle:
     reachable = frozenset().union(*parsed.values())
     unknown = reachable - parsed.keys()
     assert not unknown, f"moves lead to statuses without a row: {sorted(unknown)}"
-    phases = {status: 2 if not parsed[status] else int(status in reachable) for status in parsed}
+    phases = {status: FINAL if not parsed[status] else int(status in reachable) for status in parsed}
     return Lifecycle(moves=parsed, ranks={status: rank for rank, status in enumerate(parsed)}, phases=phases)
 
 

@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 
 from domain.errors import Rejection
+from domain.ids import Category
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -29,7 +30,7 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Accepted(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag="accepted"):
-    """The command's events are durable. `version` counts the stream's events, `position` is the last one's in the log."""
+    """The command's events are durable. `version` counts the stream's events, `position` is the last one in the log."""
 
     version: int
     position: int
@@ -69,7 +70,7 @@ EventT = TypeVar("EventT")
 class Decider(Protocol[StateT, CommandT, EventT]):
     """An aggregate's rules (Chassaing, "Functional Event Sourcing Decider", 2021)."""
 
-    tag: Literal["payment", "webhook", "document", "index", "answer"]
+    tag: Category
 
     def initial(self) -> StateT: ...
 

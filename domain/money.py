@@ -1,9 +1,9 @@
 """Amounts in minor units, and how a person reads them."""
 
-# ISO 4217 exponents other than 2. https://docs.stripe.com/currencies#zero-decimal and #three-decimal: these are the
-# amounts as Stripe sends them.
+# Exponents other than 2, as Stripe sends amounts: https://docs.stripe.com/currencies#zero-decimal and #three-decimal.
+# ISK and UGX have no decimals in ISO 4217 and are sent with two (#special-cases).
 _EXPONENTS = {
-    **dict.fromkeys("BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF UGX VND VUV XAF XOF XPF".split(), 0),
+    **dict.fromkeys("BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split(), 0),
     **dict.fromkeys("BHD JOD KWD OMR TND".split(), 3),
 }
 

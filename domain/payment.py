@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 from domain.fact import Fact, RecordedFact
-from domain.lifecycle import lifecycle_of
+from domain.lifecycle import FINAL, lifecycle_of
 
 PaymentStatus = Literal["pending", "requires_action", "processing", "authorized", "captured", "failed", "canceled"]
 Certainty = Literal["certain", "conflicting", "incomplete"]
@@ -80,7 +80,9 @@ def register(facts: Collection[Fact]) -> Register:
     A provider's reading (`source="pull"`) has authority over whatever occurred before it.
     """
     reading = max(
-        (fact for fact in facts if fact.source == "pull"), key=lambda fact: (fact.occurred_at, fact.fact_id), default=None
+        (fact for fact in facts if fact.source == "pull"),
+        key=lambda fact: (fact.occurred_at, fact.fact_id),
+        default=None,
     )
     if reading is not None:
         facts = [fact for fact in facts if fact.occurred_at > reading.occurred_at] + [reading]
@@ -93,8 +95,8 @@ def _contradicts(winner: Fact, other: Fact) -> bool:
     if other.status == winner.status or winner.sequence is not None:
         return False
     table = lifecycle_of(winner.provider, winner.kind)
-    if table.phase(winner.status) == 2:
-        return table.phase(other.status) == 2
+    if table.phase(winner.status) == FINAL:
+        return table.phase(other.status) == FINAL
     return (
         other.occurred_at == winner.occurred_at
         and table.is_legal(winner.status, other.status)
@@ -117,8 +119,7 @@ def known(
     return [
         recorded
         for recorded in facts
-        if (as_of is None or recorded.fact.occurred_at <= as_of)
-        and (known_at is None or recorded.position <= known_at)
+        if (as_of is None or recorded.fact.occurred_at <= as_of) and (known_at is None or recorded.position <= known_at)
     ]
 
 
@@ -142,8 +143,9 @@ def fold(payment_id: str, facts: Sequence[Fact], position: int = 0) -> PaymentVi
     charges = by_kind.get("charge", [])
     refunds = by_kind.get("refund", [])
     payouts = by_kind.get("payout", [])
-    status = _status(intent, charges, payouts)
-    chief = intent or max(charges or payouts or refunds or by_kind["dispute"], key=precedence)
+    attempt = max(charges, key=_standing, default=None)
+    status = _status(intent, attempt, payouts)
+    chief = intent or attempt or max(payouts or refunds or by_kind["dispute"], key=precedence)
     customers = sorted(
         ((fact.occurred_at, fact.fact_id, fact.customer_id) for fact in facts if fact.customer_id), reverse=True
     )
@@ -172,23 +174,29 @@ def _part(fact: Fact) -> PartView:
     return PartView(id=fact.object_id, status=fact.status, amount_minor=fact.amount_minor, reason=fact.reason)
 
 
-def _status(intent: Fact | None, charges: Sequence[Fact], payouts: Sequence[Fact]) -> PaymentStatus:
-    """The payment's own lifecycle. A charge that took the money proves more than an intent that has not heard of it."""
-    taken = {charge.status for charge in charges}
+def _standing(charge: Fact) -> tuple[int, datetime, Precedence]:
+    """Which of several attempts speaks for the payment: one that took the money, else one that holds it, else the last.
+
+    Legality orders the statuses of one object: an attempt that failed for good says nothing about the next one.
+    """
+    return _HELD.get(charge.status, 0), charge.occurred_at, precedence(charge)
+
+
+def _status(intent: Fact | None, attempt: Fact | None, payouts: Sequence[Fact]) -> PaymentStatus:
+    """The payment's own lifecycle. A charge that has the money proves more than an intent that has not heard of it."""
     if intent is not None and intent.status in {"captured", "canceled"}:
         return _INTENT_STATUS[intent.status]
-    if "captured" in taken:
-        return "captured"
-    if intent is not None and (intent.status == "authorized" or "authorized" not in taken):
+    if attempt is not None and (intent is None or _HELD.get(attempt.status, 0) > _HELD.get(intent.status, 0)):
+        return _CHARGE_STATUS.get(attempt.status, "pending")
+    if intent is not None:
         return _INTENT_STATUS.get(intent.status, "pending")
-    if charges:
-        return _CHARGE_STATUS.get(max(charges, key=precedence).status, "pending")
     if payouts:
         return _PAYOUT_STATUS.get(max(payouts, key=precedence).status, "pending")
     # Money can only be returned or disputed after it was taken.
     return "captured"
 
 
+_HELD: Mapping[str, int] = {"authorized": 1, "captured": 2}
 _INTENT_STATUS: Mapping[str, PaymentStatus] = {
     "pending": "pending",
     "requires_action": "requires_action",
@@ -214,9 +222,7 @@ _PAYOUT_STATUS: Mapping[str, PaymentStatus] = {
 }
 
 
-def _amount(
-    intent: Fact | None, charges: Sequence[Fact], field: Literal["authorized_minor", "captured_minor"]
-) -> int:
+def _amount(intent: Fact | None, charges: Sequence[Fact], field: Literal["authorized_minor", "captured_minor"]) -> int:
     """The intent's amount or its charges', whichever says more: either may be the one that is late."""
     of_charges: int = sum(getattr(charge, field) for charge in charges if charge.status in {"authorized", "captured"})
     return of_charges if intent is None else max(getattr(intent, field), of_charges)
@@ -232,11 +238,7 @@ def _certainty(
         return "conflicting"
     if intent is not None and intent.status == "canceled" and any(charge.status == "captured" for charge in charges):
         return "conflicting"
-    missing = any(
-        reference not in state
-        for current in state.values()
-        for reference in current.winner.refers_to
-    )
+    missing = any(reference not in state for current in state.values() for reference in current.winner.refers_to)
     returned = sum(charge.refunded_minor for charge in charges if charge.captured_minor)
     if missing or returned > sum(refund.amount_minor for refund in refunds):
         return "incomplete"

@@ -11,6 +11,7 @@ import msgspec
 
 from domain.errors import Rejection
 from domain.fact import Fact
+from domain.ids import Category
 from domain.message import Command, Event
 
 
@@ -80,7 +81,7 @@ class Payment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class PaymentDecider:
     """The saga's rules."""
 
-    tag = "payment"
+    tag: Category = "payment"
 
     def initial(self) -> Payment:
         return Payment()

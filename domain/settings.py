@@ -5,6 +5,8 @@ import msgspec
 from domain.ids import SOURCE_RE, TENANT_RE
 
 BATCH_MAX = 500  # PostgreSQL through a pipeline hung on inserts of 1,500 and more events; one limit for every store.
+API_KEY_CHARS_MIN = 8
+ACTORS_MAX = 64
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -49,7 +51,7 @@ class ShardSettings(Settings, frozen=True, kw_only=True):
 
 
 class AskSettings(Settings, frozen=True, kw_only=True):
-    """`linger_ms` is how long a question waits for company; `min_score` is the cosine below which a passage is no answer."""
+    """`linger_ms`: how long a question waits for company; `min_score`: the cosine below which a passage is not used."""
 
     linger_ms: float = 3.0
     cache_entries_max: int = 50_000
@@ -103,12 +105,12 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
         keys = [key for of_tenant in self.tenants.values() for key in of_tenant.api_keys]
         if len(keys) != len(set(keys)):
             raise ValueError("tenants: an api key belongs to one tenant; two tenants have the same one")
-        if any(len(key) < 8 for key in keys):
-            raise ValueError("tenants: an api key needs at least 8 characters")
+        if any(len(key) < API_KEY_CHARS_MIN for key in keys):
+            raise ValueError(f"tenants: an api key needs at least {API_KEY_CHARS_MIN} characters")
         for name in ("payment_shards", "index_shards", "intakes"):
-            if not 1 <= getattr(self.ray, name) <= 64:
-                raise ValueError(f"ray.{name}: 1 to 64")
+            if not 1 <= getattr(self.ray, name) <= ACTORS_MAX:
+                raise ValueError(f"ray.{name}: 1 to {ACTORS_MAX}")
         if self.store.url != "sqlite":
-            raise ValueError("store.url: this version keeps the log in SQLite; write store.url = \"sqlite\"")
+            raise ValueError('store.url: this version keeps the log in SQLite; write store.url = "sqlite"')
         if self.shard.aggregates_max < BATCH_MAX:
             raise ValueError(f"shard.aggregates_max: at least {BATCH_MAX}, a batch must fit")

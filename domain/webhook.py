@@ -1,11 +1,11 @@
-"""A webhook that is not about a payment's state: seen, said to be not relevant, and kept, so that nothing is ignored
-in silence."""
+"""A webhook that says nothing about a payment's state. It is kept as seen, so that nothing is ignored in silence."""
 
 from collections.abc import Sequence
 from datetime import datetime
 
 import msgspec
 
+from domain.ids import Category
 from domain.message import Command, Event
 
 
@@ -36,7 +36,7 @@ class Sighting(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class SightingDecider:
     """Once per message."""
 
-    tag = "webhook"
+    tag: Category = "webhook"
 
     def initial(self) -> Sighting:
         return Sighting()

@@ -1,0 +1,34 @@
+# Everything runs in .venv, which `make setup` builds from the lock and every other target checks first.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint types unit lock clean
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## build .venv (does nothing when it is current); PYTHON=/path/to/python picks the interpreter
+	@./scripts/setup
+
+demo: setup ## run the whole stack on disordered webhooks and watch an answer being corrected
+	.venv/bin/recount demo
+
+test: setup ## run every test
+	.venv/bin/python -m pytest
+
+check: lint types unit ## what to run before a commit: lint, types and the tests that need no stack
+
+lint: setup ## ruff: rules and format
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+
+types: setup ## mypy, strict
+	.venv/bin/mypy
+
+unit: setup ## the tests without Ray, network or model
+	.venv/bin/python -m pytest -m "not model and not stack"
+
+lock: setup ## resolve pyproject.toml into requirements/*.lock
+	./scripts/lock
+
+clean: ## remove what the tools wrote; .venv and the data in var/ stay
+	rm -rf build *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +

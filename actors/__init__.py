@@ -1,0 +1,1 @@
+"""The write side: shards that decide and append, and the Ray processes that host them."""

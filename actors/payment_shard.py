@@ -1,0 +1,84 @@
+"""The payment shard as a process hosts it: sagas and sightings, batches as bytes."""
+
+import os
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from actors.journal import Journal
+from actors.recorder import open_log
+from actors.shard import Kind, Shard, Stats
+from domain.codec import decode_submissions, encode_replies
+from domain.payment_saga import Payment, PaymentDecider
+from domain.settings import ShardSettings
+from domain.sharding import buckets_of_shard
+from domain.webhook import Sighting, SightingDecider
+
+ROLE = "payments"
+KINDS = {
+    "payment": Kind(decider=PaymentDecider(), state=Payment),
+    "webhook": Kind(decider=SightingDecider(), state=Sighting),
+}
+
+
+class ShardPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Which shard this is, of how many, and where the node keeps its data."""
+
+    data: str
+    shard: int
+    shard_count: int
+    settings: ShardSettings = ShardSettings()
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """What a host says when it is asked how it is."""
+
+    pid: int
+    stats: dict[str, float]
+
+
+def log_path(data: str) -> Path:
+    """The log's file on this node."""
+    return Path(data) / "log.sqlite"
+
+
+def now() -> datetime:
+    """The wall clock, UTC."""
+    return datetime.now(UTC)
+
+
+def new_id() -> str:
+    """A random id, 32 hexadecimal characters."""
+    return uuid.uuid4().hex
+
+
+class PaymentShard:
+    """Hosts one payment shard. `handle` is called by one thread; `ping` may be called beside it."""
+
+    def __init__(self, place: bytes) -> None:
+        at = msgspec.msgpack.decode(place, type=ShardPlace)
+        self._shard = Shard(
+            Journal(open_log(str(log_path(at.data)))),
+            KINDS,
+            role=ROLE,
+            buckets=buckets_of_shard(at.shard, at.shard_count),
+            owner=f"{ROLE}-{at.shard}/{os.getpid()}",
+            clock=now,
+            new_id=new_id,
+            settings=at.settings,
+        )
+
+    def handle(self, batch: bytes) -> bytes:
+        """Commands in, replies out. Raises `FencedError` once another host has taken over."""
+        return encode_replies(self._shard.handle(decode_submissions(batch)))
+
+    def ping(self, _: bytes = b"") -> bytes:
+        """A `Health`."""
+        return msgspec.msgpack.encode(Health(pid=os.getpid(), stats=as_numbers(self._shard.stats)))
+
+
+def as_numbers(stats: Stats) -> dict[str, float]:
+    """The counters by name."""
+    return {name: float(getattr(stats, name)) for name in stats.__struct_fields__}

@@ -1,0 +1,213 @@
+"""The log as one SQLite file, behind the recorder interface of the `eventsourcing` library.
+
+It differs from the library's recorder where a total order needs it to:
+- positions are AUTOINCREMENT, so that a position is never used twice (an implicit rowid is reused after a delete);
+- a write takes the lock first (BEGIN IMMEDIATE): a read that is upgraded later fails at once when another process
+  has written, without waiting (https://www.sqlite.org/isolation.html);
+- leases, contiguity and snapshots are checked and written in the transaction that appends.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+from uuid import UUID
+
+import msgspec
+from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
+from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore, SQLiteTransaction
+
+from domain.errors import FencedError
+
+LOCK_TIMEOUT_S = 10
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """An aggregate's state at a version. `shape` names the state's schema: another shape is thrown away and refolded."""
+
+    stream: str
+    version: int
+    shape: str
+    state: bytes
+
+
+class ImmediateTransaction(SQLiteTransaction):
+    """A transaction that holds the write lock from its first statement on."""
+
+    def __enter__(self) -> SQLiteCursor:
+        cursor = self.connection.cursor()
+        cursor.execute("BEGIN IMMEDIATE")
+        return cursor
+
+
+class LogRecorder(SQLiteApplicationRecorder):
+    """The events of one cell in one total order."""
+
+    def construct_create_table_statements(self) -> list[str]:
+        return [
+            f"CREATE TABLE IF NOT EXISTS {self.events_table_name} (position INTEGER PRIMARY KEY AUTOINCREMENT, "
+            "originator_id TEXT NOT NULL, originator_version INTEGER NOT NULL, topic TEXT NOT NULL, "
+            "state BLOB NOT NULL, UNIQUE (originator_id, originator_version))",
+            "CREATE TABLE IF NOT EXISTS leases (lease TEXT PRIMARY KEY, epoch INTEGER NOT NULL, "
+            "owner TEXT NOT NULL) WITHOUT ROWID",
+            "CREATE TABLE IF NOT EXISTS snapshots (stream TEXT PRIMARY KEY, version INTEGER NOT NULL, "
+            "shape TEXT NOT NULL, state BLOB NOT NULL)",
+        ]
+
+    def __init__(self, datastore: SQLiteDatastore, events_table_name: str = "stored_events") -> None:
+        super().__init__(datastore, events_table_name)
+        columns = "originator_id, originator_version, topic, state"
+        self.insert_events_statement = f"INSERT INTO {events_table_name} ({columns}) VALUES (?,?,?,?)"
+        self.select_events_statement = f"SELECT {columns} FROM {events_table_name} WHERE originator_id=? "
+        self.select_max_notification_id_statement = f"SELECT MAX(position) FROM {events_table_name}"
+
+    @contextmanager
+    def _writing(self) -> Iterator[SQLiteCursor]:
+        with (
+            self.datastore.get_connection(commit=True) as connection,
+            ImmediateTransaction(connection, commit=True) as cursor,
+            cursor,
+        ):
+            yield cursor
+
+    def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Sequence[int] | None:  # noqa: ANN401 - the library's signature
+        with self._writing() as cursor:
+            return self._insert_events(cursor, stored_events, **kwargs)
+
+    def append(
+        self,
+        events: Sequence[StoredEvent],
+        *,
+        leases: Mapping[str, int],
+        snapshots: Sequence[Snapshot] = (),
+    ) -> Sequence[int]:
+        """Append all or nothing and return the positions, one per event.
+
+        Raises:
+            FencedError: one of `leases` (lease -> epoch held) was taken by another writer.
+            eventsourcing.persistence.IntegrityError: a version is taken already, or would leave a gap.
+        """
+        with self._writing() as cursor:
+            self._check_leases(cursor, leases)
+            self._check_contiguity(cursor, events)
+            positions = self._insert_events(cursor, events)
+            cursor.executemany(
+                "INSERT INTO snapshots VALUES (?,?,?,?) ON CONFLICT (stream) DO UPDATE SET "
+                "version=excluded.version, shape=excluded.shape, state=excluded.state "
+                "WHERE excluded.version > version",
+                [(each.stream, each.version, each.shape, each.state) for each in snapshots],
+            )
+        assert positions is not None
+        return positions
+
+    def _check_leases(self, cursor: SQLiteCursor, leases: Mapping[str, int]) -> None:
+        for lease, held in leases.items():
+            cursor.execute("SELECT epoch FROM leases WHERE lease=?", (lease,))
+            row = cursor.fetchone()
+            current = row[0] if row else 0
+            if current != held:
+                raise FencedError(lease, held=held, current=current)
+
+    def _check_contiguity(self, cursor: SQLiteCursor, events: Sequence[StoredEvent]) -> None:
+        last: dict[UUID | str, int] = {}
+        for event in events:
+            before = last.get(event.originator_id)
+            if before is None and event.originator_version > 1:
+                cursor.execute(
+                    f"SELECT 1 FROM {self.events_table_name} WHERE originator_id=? AND originator_version=?",  # noqa: S608 - our own table name
+                    (event.originator_id, event.originator_version - 1),
+                )
+                before = event.originator_version - 1 if cursor.fetchone() else None
+            if event.originator_version != (before or 0) + 1:
+                raise IntegrityError(f"{event.originator_id}: version {event.originator_version} leaves a gap")
+            last[event.originator_id] = event.originator_version
+
+    def take_leases(self, leases: Sequence[str], owner: str) -> dict[str, int]:
+        """Raise the epoch of every lease in one transaction: whoever held one before can commit no more."""
+        with self._writing() as cursor:
+            cursor.executemany(
+                "INSERT INTO leases VALUES (?, 1, ?) ON CONFLICT (lease) DO UPDATE SET epoch=epoch+1, "
+                "owner=excluded.owner",
+                [(lease, owner) for lease in leases],
+            )
+            epochs = {}
+            for lease in leases:
+                cursor.execute("SELECT epoch FROM leases WHERE lease=?", (lease,))
+                epochs[lease] = cursor.fetchone()[0]
+            return epochs
+
+    def select_streams(self, floors: Mapping[str, int]) -> list[StoredEvent]:
+        """The events of many streams (stream -> the version to start after), each stream in version order."""
+        found: list[StoredEvent] = []
+        with self.datastore.transaction(commit=False) as cursor:
+            for stream, floor in floors.items():
+                cursor.execute(self.select_events_statement + "AND originator_version>? ORDER BY originator_version", (stream, floor))
+                found.extend(StoredEvent(*row) for row in cursor.fetchall())
+        return found
+
+    def select_snapshots(self, streams: Sequence[str]) -> list[Snapshot]:
+        """The snapshots that exist for these streams."""
+        found = []
+        with self.datastore.transaction(commit=False) as cursor:
+            for stream in streams:
+                cursor.execute("SELECT stream, version, shape, state FROM snapshots WHERE stream=?", (stream,))
+                row = cursor.fetchone()
+                if row is not None:
+                    found.append(Snapshot(stream=row[0], version=row[1], shape=row[2], state=row[3]))
+        return found
+
+    def select_positions(self, stream: str, versions: Sequence[int]) -> dict[int, tuple[int, bytes]]:
+        """Version -> (position, state) of the given versions of a stream, those that exist."""
+        marks = ",".join("?" * len(versions))
+        with self.datastore.transaction(commit=False) as cursor:
+            cursor.execute(
+                f"SELECT originator_version, position, state FROM {self.events_table_name} "  # noqa: S608 - our own table name
+                f"WHERE originator_id=? AND originator_version IN ({marks})",
+                (stream, *versions),
+            )
+            return {row[0]: (row[1], row[2]) for row in cursor.fetchall()}
+
+    def select_notifications(
+        self,
+        start: int | None,
+        limit: int,
+        stop: int | None = None,
+        topics: Sequence[str] = (),
+        *,
+        inclusive_of_start: bool = True,
+    ) -> Sequence[Notification]:
+        conditions, params = [], list[int | str]()
+        if start is not None:
+            conditions.append("position>=?" if inclusive_of_start else "position>?")
+            params.append(start)
+        if stop is not None:
+            conditions.append("position<=?")
+            params.append(stop)
+        if topics:
+            conditions.append(f"topic IN ({','.join('?' * len(topics))})")
+            params.extend(topics)
+        where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
+        statement = (
+            "SELECT position, originator_id, originator_version, topic, state "  # noqa: S608 - our own table name
+            f"FROM {self.events_table_name} {where}ORDER BY position LIMIT ?"
+        )
+        with self.datastore.transaction(commit=False) as cursor:
+            cursor.execute(statement, (*params, limit))
+            return [
+                Notification(
+                    id=row[0],
+                    originator_id=self.convert_originator_id(row[1]),
+                    originator_version=row[2],
+                    topic=row[3],
+                    state=row[4],
+                )
+                for row in cursor.fetchall()
+            ]
+
+
+def open_log(path: str) -> LogRecorder:
+    """The log in the file `path`, made if it is not there. WAL, and an fsync for every commit (synchronous FULL)."""
+    recorder = LogRecorder(SQLiteDatastore(path, lock_timeout=LOCK_TIMEOUT_S, originator_id_type="text"))
+    with recorder._writing() as cursor:
+        for statement in recorder.create_table_statements:
+            cursor.execute(statement)
+    return recorder

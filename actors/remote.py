@@ -1,0 +1,142 @@
+"""The only module that knows Ray. Plain classes become processes here, and calls become asyncio futures.
+
+Ray is closed by default: node ip 127.0.0.1 and token authentication, because its ports run code for whoever reaches
+them. Retries are ours (`max_task_retries=0`): Ray's reorder and duplicate.
+"""
+
+import asyncio
+import os
+import secrets
+from typing import Any
+
+import msgspec
+
+# Ray reads its authentication mode once, while it is imported. A cluster that is run without says so itself.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+import ray  # noqa: E402 - after the lines above
+from ray.exceptions import (  # noqa: E402 - after the lines above
+    GetTimeoutError,
+    PendingCallsLimitExceeded,
+    RayActorError,
+    RayError,
+    RayTaskError,
+)
+
+from actors.payment_shard import Health  # noqa: E402 - after the lines above
+from domain.errors import FencedError, RetryableError, TerminalError  # noqa: E402 - after the lines above
+
+NAMESPACE = "recount"
+PENDING_CALLS_MAX = 1_000
+
+# What every hosted class answers beside its work; a group of its own, so that a busy host still says that it lives.
+HEALTH_GROUP = "health"
+
+
+class Hosting(msgspec.Struct, frozen=True, kw_only=True):
+    """How a class is hosted: threads for its calls, and groups of methods with threads of their own."""
+
+    threads: int = 1
+    groups: dict[str, int] = {}
+    methods: dict[str, str] = {}
+
+
+def start_ray(address: str, *, object_store_bytes: int = 128 * 1024**2) -> None:
+    """Join the cluster at `address`, or start one on this machine for `local`.
+
+    Raises `TerminalError` if there is none to join.
+    """
+    common: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False, "configure_logging": False}
+    if address != "local":
+        try:
+            ray.init(address=address, **common)
+        except ConnectionError as error:
+            raise TerminalError(f"ray.address {address!r}: no cluster answers there: {error}") from error
+        return
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    ray.init(
+        address="local",
+        num_cpus=max(4, os.cpu_count() or 1),
+        include_dashboard=False,
+        object_store_memory=object_store_bytes,
+        _node_ip_address="127.0.0.1",
+        **common,
+    )
+
+
+def stop_ray() -> None:
+    """Leave the cluster; a local one ends with its processes."""
+    ray.shutdown()
+
+
+def start_host(hosted: type[Any], name: str, place: bytes, hosting: Hosting) -> None:
+    """Start a process that hosts `hosted(place)` under `name`, or find the one that is there."""
+    methods = {"ping": HEALTH_GROUP, **hosting.methods}
+    wrapped = type(hosted.__name__, (hosted,), {})
+    for method, group in methods.items():
+        setattr(wrapped, method, ray.method(concurrency_group=group)(_forward(hosted, method)))
+    remote = ray.remote(
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=0,
+        max_concurrency=hosting.threads,
+        concurrency_groups={HEALTH_GROUP: 1, **hosting.groups},
+    )(wrapped)
+    remote.options(
+        name=name,
+        get_if_exists=True,
+        lifetime="detached",  # A host outlives whoever started it; otherwise it ends with the last handle to it.
+        max_pending_calls=PENDING_CALLS_MAX,
+    ).remote(place)
+
+
+def _forward(hosted: type[Any], method: str) -> Any:  # noqa: ANN401 - a method of any hosted class
+    def forward(self: Any, payload: bytes = b"") -> bytes:  # noqa: ANN401
+        result: bytes = getattr(hosted, method)(self, payload)
+        return result
+
+    forward.__name__ = method
+    return forward
+
+
+def kill_host(name: str) -> None:
+    """End a host for good, so that its name is free. The lease, not this, keeps a paused one from writing."""
+    try:
+        ray.kill(ray.get_actor(name, namespace=NAMESPACE), no_restart=True)
+    except ValueError:
+        return  # It is gone already.
+
+
+class RayEndpoint:
+    """The way to a hosted class by its name. Whatever fails is retryable: the name may have a new host next time."""
+
+    def __init__(self, name: str, *, timeout_s: float = 10.0) -> None:
+        self._name = name
+        self._timeout_s = timeout_s
+        self._handle: Any = None
+
+    async def call(self, method: str, payload: bytes) -> bytes:
+        try:
+            if self._handle is None:
+                self._handle = ray.get_actor(self._name, namespace=NAMESPACE)
+            future = asyncio.wrap_future(getattr(self._handle, method).remote(payload).future())
+            result: bytes = await asyncio.wait_for(future, self._timeout_s)
+        except RayTaskError as error:
+            self._handle = None
+            cause = error.cause if isinstance(error.cause, Exception) else error
+            if isinstance(cause, FencedError | RetryableError | RayError):
+                raise RetryableError(f"{self._name}: {cause}") from error
+            raise TerminalError(f"{self._name}.{method} failed: {cause}") from error
+        except (RayActorError, PendingCallsLimitExceeded, GetTimeoutError, TimeoutError, ValueError) as error:
+            self._handle = None
+            raise RetryableError(f"{self._name} does not answer: {type(error).__name__}") from error
+        return result
+
+    async def health(self, timeout_s: float) -> Health:
+        """Ask how the host is. Raises `RetryableError` if it does not say within `timeout_s`."""
+        try:
+            return msgspec.msgpack.decode(await asyncio.wait_for(self.call("ping", b""), timeout_s), type=Health)
+        except TimeoutError as error:
+            self._handle = None
+            raise RetryableError(f"{self._name} does not say how it is") from error

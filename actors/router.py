@@ -1,0 +1,100 @@
+"""Sends commands to the shards that host them, many per call: a call costs the same for one command as for 500."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+from domain.codec import Submission, decode_replies, encode_submissions
+from domain.errors import RetryableError
+from domain.message import Failed, Reply
+from domain.settings import BATCH_MAX
+from domain.sharding import bucket_of, shard_of
+
+
+class Endpoint(Protocol):
+    """A way to a host of a shard. `call` raises `RetryableError` when the host cannot be reached or did not answer."""
+
+    async def call(self, method: str, payload: bytes) -> bytes: ...
+
+
+class _Group:
+    """Commands that came together for one shard, and who waits for their replies."""
+
+    def __init__(self, batch: list[Submission]) -> None:
+        self.batch = batch
+        self.replies: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
+
+
+class _Lane:
+    """One shard's queue. What arrives while calls are under way goes out together with the next one."""
+
+    def __init__(self, endpoint: Endpoint, *, batch_max: int, calls_max: int) -> None:
+        self._endpoint = endpoint
+        self._batch_max = batch_max
+        self._calls_max = calls_max
+        self._waiting: deque[_Group] = deque()
+        self._calls: set[asyncio.Task[None]] = set()
+
+    def enqueue(self, group: _Group) -> None:
+        self._waiting.append(group)
+        self._pump()
+
+    def _pump(self) -> None:
+        while self._waiting and len(self._calls) < self._calls_max:
+            groups = [self._waiting.popleft()]
+            size = len(groups[0].batch)
+            while self._waiting and size + len(self._waiting[0].batch) <= self._batch_max:
+                groups.append(self._waiting.popleft())
+                size += len(groups[-1].batch)
+            call = asyncio.get_running_loop().create_task(self._call(groups))
+            self._calls.add(call)
+            call.add_done_callback(self._finished)
+
+    def _finished(self, call: asyncio.Task[None]) -> None:
+        self._calls.discard(call)
+        self._pump()
+
+    async def _call(self, groups: Sequence[_Group]) -> None:
+        batch = [submission for group in groups for submission in group.batch]
+        try:
+            replies = decode_replies(await self._endpoint.call("handle", encode_submissions(batch)))
+        except RetryableError as error:
+            replies = [Failed(reason=error.reason, retryable=True) for _ in batch]
+        start = 0
+        for group in groups:
+            end = start + len(group.batch)
+            if not group.replies.done():
+                group.replies.set_result(replies[start:end])
+            start = end
+
+
+class Router:
+    """Groups commands by shard and coalesces concurrent callers.
+
+    Args:
+        endpoints: one per shard, in shard order.
+        batch_max: commands per call.
+        calls_max: calls under way per shard; the second one hides the way there while the first is decided.
+    """
+
+    def __init__(self, endpoints: Sequence[Endpoint], *, batch_max: int = BATCH_MAX, calls_max: int = 2) -> None:
+        self._lanes = [_Lane(endpoint, batch_max=batch_max, calls_max=calls_max) for endpoint in endpoints]
+
+    async def submit(self, batch: Sequence[Submission]) -> list[Reply]:
+        """One reply per command, in order. What could not be delivered is `Failed(retryable=True)`: send it again."""
+        by_shard: dict[int, list[int]] = {}
+        for index, submission in enumerate(batch):
+            by_shard.setdefault(shard_of(bucket_of(submission.stream), len(self._lanes)), []).append(index)
+        groups = []
+        for shard, indices in by_shard.items():
+            for start in range(0, len(indices), BATCH_MAX):
+                chosen = indices[start : start + BATCH_MAX]
+                group = _Group([batch[index] for index in chosen])
+                self._lanes[shard].enqueue(group)
+                groups.append((chosen, group))
+        replies: list[Reply | None] = [None] * len(batch)
+        for chosen, group in groups:
+            for index, reply in zip(chosen, await group.replies, strict=True):
+                replies[index] = reply
+        return [reply for reply in replies if reply is not None]

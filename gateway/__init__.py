@@ -1,0 +1,1 @@
+"""The edges: what comes in over HTTP and NATS, and what goes out."""

@@ -1,0 +1,82 @@
+"""A tenant's SQLite file in one generation: checkpoint and parked events beside what a projection keeps.
+
+One process owns the file; several of its threads may use it, one at a time.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from projections.feed import LogEntry
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS checkpoint (only INTEGER PRIMARY KEY CHECK (only = 1), position INTEGER NOT NULL);
+INSERT OR IGNORE INTO checkpoint VALUES (1, 0);
+CREATE TABLE IF NOT EXISTS parked (
+    position INTEGER PRIMARY KEY, stream TEXT NOT NULL, topic TEXT NOT NULL, error TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS parked_stream ON parked (stream);
+"""
+
+
+class Store:
+    """An SQLite file with a checkpoint: what is applied and how far is written in one transaction.
+
+    Derived data is rebuilt from the log after a loss, so a commit is not fsynced (synchronous NORMAL in WAL mode
+    keeps the file consistent; https://www.sqlite.org/pragma.html#pragma_synchronous).
+    """
+
+    def __init__(self, path: Path, schema: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.RLock()
+        self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.executescript(_SCHEMA + schema)
+        self._parked = {row[0] for row in self._connection.execute("SELECT DISTINCT stream FROM parked")}
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """The connection, to this thread alone."""
+        with self._lock:
+            yield self._connection
+
+    @contextmanager
+    def writing(self, position: int) -> Iterator[sqlite3.Connection]:
+        """A transaction that also moves the checkpoint to `position`."""
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("UPDATE checkpoint SET position=? WHERE position<?", (position, position))
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+    def position(self) -> int:
+        """The last log position that is applied."""
+        with self.reading() as connection:
+            return int(connection.execute("SELECT position FROM checkpoint").fetchone()[0])
+
+    def is_parked(self, stream: str) -> bool:
+        """Whether an earlier event of the stream could not be applied, so that later ones wait behind it."""
+        return stream in self._parked
+
+    def park(self, entry: LogEntry, error: str) -> None:
+        """Put an event aside with its reason; the rest goes on."""
+        with self.writing(entry.position) as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO parked VALUES (?,?,?,?)", (entry.position, entry.stream, entry.topic, error)
+            )
+        self._parked.add(entry.stream)
+
+    def parked(self) -> list[tuple[int, str, str]]:
+        """(position, stream, error) of every parked event."""
+        with self.reading() as connection:
+            return connection.execute("SELECT position, stream, error FROM parked ORDER BY position").fetchall()
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()

@@ -1,0 +1,1 @@
+"""Simulated providers, disorder and faults: what the demo, the benchmarks and the crash tests feed from."""
