@@ -76,14 +76,14 @@ def start_host(hosted: type[Any], name: str, place: bytes, hosting: Hosting) -> 
     wrapped = type(hosted.__name__, (hosted,), {})
     for method, group in methods.items():
         setattr(wrapped, method, ray.method(concurrency_group=group)(_forward(hosted, method)))
-    remote = ray.remote(
-        num_cpus=0,
-        max_restarts=-1,
-        max_task_retries=0,
-        max_concurrency=hosting.threads,
-        concurrency_groups={HEALTH_GROUP: 1, **hosting.groups},
-    )(wrapped)
-    remote.options(
+    options: dict[str, Any] = {
+        "num_cpus": 0,
+        "max_restarts": -1,
+        "max_task_retries": 0,
+        "max_concurrency": hosting.threads,
+        "concurrency_groups": {HEALTH_GROUP: 1, **hosting.groups},
+    }
+    ray.remote(**options)(wrapped).options(
         name=name,
         get_if_exists=True,
         lifetime="detached",  # A host outlives whoever started it; otherwise it ends with the last handle to it.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from domain.codec import Submission, decode_replies, encode_submissions
@@ -74,18 +74,27 @@ class Router:
 
     Args:
         endpoints: one per shard, in shard order.
+        bucket: which bucket a stream belongs to; the hosts must agree.
         batch_max: commands per call.
         calls_max: calls under way per shard; the second one hides the way there while the first is decided.
     """
 
-    def __init__(self, endpoints: Sequence[Endpoint], *, batch_max: int = BATCH_MAX, calls_max: int = 2) -> None:
+    def __init__(
+        self,
+        endpoints: Sequence[Endpoint],
+        *,
+        bucket: Callable[[str], int] = bucket_of,
+        batch_max: int = BATCH_MAX,
+        calls_max: int = 2,
+    ) -> None:
+        self._bucket = bucket
         self._lanes = [_Lane(endpoint, batch_max=batch_max, calls_max=calls_max) for endpoint in endpoints]
 
     async def submit(self, batch: Sequence[Submission]) -> list[Reply]:
         """One reply per command, in order. What could not be delivered is `Failed(retryable=True)`: send it again."""
         by_shard: dict[int, list[int]] = {}
         for index, submission in enumerate(batch):
-            by_shard.setdefault(shard_of(bucket_of(submission.stream), len(self._lanes)), []).append(index)
+            by_shard.setdefault(shard_of(self._bucket(submission.stream), len(self._lanes)), []).append(index)
         groups = []
         for shard, indices in by_shard.items():
             for start in range(0, len(indices), BATCH_MAX):

@@ -62,6 +62,7 @@ class Shard:
         kinds: stream category -> rules.
         role: the first part of the names of its leases, e.g. `payments`.
         buckets: the buckets that it hosts.
+        bucket: which bucket a stream belongs to.
         owner: who takes the leases; a name for operators.
         clock: the time of decisions.
         new_id: makes commit ids.
@@ -78,12 +79,14 @@ class Shard:
         owner: str,
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
+        bucket: Callable[[str], int] = bucket_of,
         settings: ShardSettings | None = None,
         at_point: Callable[[str], None] = lambda point: None,
     ) -> None:
         self._journal = journal
         self._kinds = kinds
         self._role = role
+        self._bucket = bucket
         self._clock = clock
         self._new_id = new_id
         self._settings = settings or ShardSettings()
@@ -222,7 +225,7 @@ class Shard:
 
         def _decide(self, submission: Submission) -> Reply:
             shard = self._shard
-            lease = f"{shard._role}/{bucket_of(submission.stream)}"
+            lease = f"{shard._role}/{shard._bucket(submission.stream)}"
             if shard._kind(submission.stream) is None or lease not in shard.epochs:
                 return Failed(reason=f"{submission.stream} is not hosted here", retryable=True)
             hosted = self._changed.get(submission.stream) or shard._hosted[submission.stream]

@@ -78,10 +78,21 @@ def decode_envelope(state: bytes, upcasters: Mapping[tuple[str, int], Upcaster] 
     return _upcast(state, table) if table else _envelope_decoder.decode(state)
 
 
+class _Tagged(msgspec.Struct):
+    type: str
+
+
+class _Stored(msgspec.Struct):
+    """As much of an envelope as every schema has."""
+
+    event: _Tagged
+    schema: int = 1
+
+
 def _upcast(state: bytes, upcasters: Mapping[tuple[str, int], Upcaster]) -> Envelope:
     stored = msgspec.msgpack.decode(state)
+    schema = msgspec.convert(stored, _Stored).schema
     event = stored["event"]
-    schema = stored.get("schema", 1)
     while (upcaster := upcasters.get((event["type"], schema))) is not None:
         event = upcaster(event)
         schema += 1

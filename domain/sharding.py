@@ -6,6 +6,8 @@ is a deployment's choice.
 
 from zlib import crc32
 
+from domain.ids import split_stream_id
+
 BUCKET_COUNT = 256
 
 
@@ -22,3 +24,8 @@ def shard_of(bucket: int, shard_count: int) -> int:
 def buckets_of_shard(shard: int, shard_count: int) -> tuple[int, ...]:
     """The buckets that a shard hosts, ascending."""
     return tuple(range(shard, BUCKET_COUNT, shard_count))
+
+
+def tenant_bucket_of(stream: str) -> int:
+    """The bucket of a stream that lives with its tenant: one shard owns everything of a tenant's knowledge."""
+    return bucket_of(split_stream_id(stream)[1])

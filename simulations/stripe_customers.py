@@ -43,7 +43,13 @@ class PaymentMethod(msgspec.Struct, frozen=True, kw_only=True):
                 "mandate": None,
             }
             return {"sepa_debit": account, "type": "sepa_debit"}
-        return {"card": self._card() | {"installments": None, "mandate": None}, "type": "card"}
+        three_d_secure = {"authentication_flow": "challenge", "result": "authenticated", "version": "2.2.0"}
+        attempt: Rendered = {
+            "installments": None,
+            "mandate": None,
+            "three_d_secure": three_d_secure if self.is_challenged else None,
+        }
+        return {"card": self._card() | attempt, "type": "card"}
 
     def rendered(self, shopper: "Shopper | None", created: int) -> Rendered:
         """The object of its own, as in `payment_method.attached` and in an intent's last error."""
@@ -52,7 +58,7 @@ class PaymentMethod(msgspec.Struct, frozen=True, kw_only=True):
             "object": "payment_method",
             "allow_redisplay": "unspecified",
             "billing_details": billing_details(shopper),
-            self.type: self.details()[self.type],
+            **(self.details() if self.type == "sepa_debit" else {"card": self._card()}),
             "created": created,
             "customer": shopper.id if shopper else None,
             "livemode": True,
@@ -61,7 +67,6 @@ class PaymentMethod(msgspec.Struct, frozen=True, kw_only=True):
         }
 
     def _card(self) -> Rendered:
-        three_d_secure = {"authentication_flow": "challenge", "result": "authenticated", "version": "2.2.0"}
         return {
             "brand": self.brand,
             "checks": {"address_line1_check": None, "address_postal_code_check": "pass", "cvc_check": "pass"},
@@ -72,7 +77,6 @@ class PaymentMethod(msgspec.Struct, frozen=True, kw_only=True):
             "funding": "credit",
             "last4": self.last4,
             "network": self.brand,
-            "three_d_secure": three_d_secure if self.is_challenged else None,
             "wallet": None,
         }
 

@@ -1,7 +1,13 @@
 """What every test runs under."""
 
+import os
+
 import pytest
 from hypothesis import settings
+
+# Ray reads these once, while it is imported, whichever test imports it first.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 pytest.register_assert_rewrite("tests.spec")
 

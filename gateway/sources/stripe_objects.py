@@ -10,8 +10,6 @@ import msgspec
 
 from domain.errors import Rejection
 
-ObjectT = TypeVar("ObjectT")
-
 
 class Expanded(msgspec.Struct):
     """An object in the place of its id (https://docs.stripe.com/expand)."""
@@ -22,13 +20,18 @@ class Expanded(msgspec.Struct):
 Reference = str | Expanded | None
 
 
-class Refund(msgspec.Struct):
-    """https://docs.stripe.com/api/refunds/object; `status` is missing before API version 2015-07-28."""
+class StripeObject(msgspec.Struct):
+    """What every object about money has: `object` is what it calls itself, `amount` is in minor units."""
 
     object: str
     id: str
     amount: int
     currency: str
+
+
+class Refund(StripeObject):
+    """https://docs.stripe.com/api/refunds/object; old API versions have no `status`."""
+
     status: str | None = None
     charge: Reference = None
     payment_intent: Reference = None
@@ -36,16 +39,12 @@ class Refund(msgspec.Struct):
 
 
 class RefundList(msgspec.Struct):
-    data: list[Refund]
+    data: list[Refund] = []
 
 
-class Charge(msgspec.Struct):
+class Charge(StripeObject):
     """https://docs.stripe.com/api/charges/object; old API versions have no `status` and no `amount_captured`."""
 
-    object: str
-    id: str
-    amount: int
-    currency: str
     status: str | None = None
     paid: bool | None = None
     captured: bool | None = None
@@ -59,7 +58,7 @@ class Charge(msgspec.Struct):
 
 
 class ChargeList(msgspec.Struct):
-    data: list[Charge]
+    data: list[Charge] = []
 
 
 class PaymentError(msgspec.Struct):
@@ -69,13 +68,9 @@ class PaymentError(msgspec.Struct):
     decline_code: str | None = None
 
 
-class Intent(msgspec.Struct):
+class Intent(StripeObject):
     """https://docs.stripe.com/api/payment_intents/object; API version 2022-11-15 put `latest_charge` for `charges`."""
 
-    object: str
-    id: str
-    amount: int
-    currency: str
     status: str
     amount_capturable: int = 0
     amount_received: int | None = None
@@ -86,28 +81,23 @@ class Intent(msgspec.Struct):
     charges: ChargeList | None = None
 
 
-class Dispute(msgspec.Struct):
-    """https://docs.stripe.com/api/disputes/object"""
+class Dispute(StripeObject):
+    """https://docs.stripe.com/api/disputes/object; `charge` is always there, `payment_intent` in newer versions."""
 
-    object: str
-    id: str
-    amount: int
-    currency: str
     status: str
     charge: Reference = None
     payment_intent: Reference = None
     reason: str | None = None
 
 
-class Payout(msgspec.Struct):
-    """https://docs.stripe.com/api/payouts/object"""
+class Payout(StripeObject):
+    """https://docs.stripe.com/api/payouts/object; `failure_code` is set once it has failed."""
 
-    object: str
-    id: str
-    amount: int
-    currency: str
     status: str
     failure_code: str | None = None
+
+
+ObjectT = TypeVar("ObjectT", bound=StripeObject)
 
 
 class Data(msgspec.Struct):
@@ -174,5 +164,7 @@ def object_name(body: msgspec.Raw) -> str:
 def _misshapen(error: msgspec.ValidationError, *, out_of_range: str, at: str = "") -> Rejection:
     """A wrong type, or the right type beyond what it can hold: only the decoder's sentence tells them apart."""
     sentence = str(error)
+    # The decoder names no place for what is wrong with the whole.
+    placed = sentence.replace("`$", f"`${at}", 1) if "`$" in sentence else f"{sentence} - at `${at}`"
     is_shape = sentence.startswith(("Expected", "Object missing"))
-    return Rejection("body.wrong_shape" if is_shape else out_of_range, sentence.replace("`$", f"`${at}", 1))
+    return Rejection("body.wrong_shape" if is_shape else out_of_range, placed)

@@ -63,7 +63,7 @@ def status_of(words: Mapping[str, str], status: str | None, kind: str) -> str:
     """Our word for a status. Raises `Rejection("event.unknown_status")`: an unknown one is never guessed at."""
     ours = words.get(status or "")
     if ours is None:
-        raise Rejection("event.unknown_status", f"a {kind} has no status {ascii((status or '')[:40])}")
+        raise Rejection("event.unknown_status", f"a {kind} has no status {(status or '')[:40]!a}")
     return ours
 
 
@@ -77,8 +77,8 @@ def intent_status(intent: Intent) -> str:
 def charge_status(charge: Charge, event_type: str) -> str:
     """A charge that `succeeded` is captured, only authorized, or, where the hold was released, canceled.
 
-    Raises `Rejection("event.unknown_status")` also for one that says neither its status nor `paid` (what API versions
-    before 2015-02-18 had instead), or not whether it was captured.
+    Old API versions said `paid` instead of a status. Raises `Rejection("event.unknown_status")` also for one that says
+    neither, or that succeeded and does not say whether it was captured.
     """
     status = charge.status
     if status is None and charge.paid is not None:
@@ -91,7 +91,7 @@ def charge_status(charge: Charge, event_type: str) -> str:
         return ours
     if is_taken is None:
         raise Rejection("event.unknown_status", "a charge that succeeded does not say whether it was captured")
-    is_released = charge.refunded or charge.amount_refunded >= charge.amount
+    is_released = charge.refunded or 0 < charge.amount <= charge.amount_refunded
     return "canceled" if is_released else "authorized"
 
 

@@ -194,9 +194,7 @@ def test_the_same_status_twice_is_no_conflict() -> None:
 
 
 def test_a_canceled_payment_whose_charge_took_the_money_is_a_conflict() -> None:
-    payment = folded(
-        fact("e1", "intent", "canceled", 1), fact("e2", "charge:ch_1", "captured", 2, captured_minor=4900)
-    )
+    payment = folded(fact("e1", "intent", "canceled", 1), fact("e2", "charge:ch_1", "captured", 2, captured_minor=4900))
 
     assert payment.certainty == "conflicting"
 
@@ -214,9 +212,7 @@ def test_a_charge_that_took_the_money_outruns_its_intent() -> None:
 
 
 def test_an_intent_that_knows_more_than_its_charge_decides() -> None:
-    payment = folded(
-        fact("e1", "intent", "captured", 2, captured_minor=4900), fact("e2", "charge:ch_1", "pending", 1)
-    )
+    payment = folded(fact("e1", "intent", "captured", 2, captured_minor=4900), fact("e2", "charge:ch_1", "pending", 1))
 
     assert (payment.status, payment.captured_minor) == ("captured", 4900)
 
@@ -372,8 +368,13 @@ def test_before_the_first_fact_there_is_no_payment() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "status", "refunds", "facts", "position"),
-    [(0, "pending", [], 1, 3), (9.9, "pending", [], 1, 3), (10, "captured", [], 2, 3)]
-    + [(100, "captured", ["succeeded"], 3, 3), (200, "captured", ["failed"], 4, 4)],
+    [
+        (0, "pending", [], 1, 3),
+        (9.9, "pending", [], 1, 3),
+        (10, "captured", [], 2, 3),
+        (100, "captured", ["succeeded"], 3, 3),
+        (200, "captured", ["failed"], 4, 4),
+    ],
 )
 def test_as_of_a_time_only_what_had_occurred_counts(
     seconds: float, status: str, refunds: list[str], facts: int, position: int
@@ -389,9 +390,7 @@ def test_as_of_a_time_only_what_had_occurred_counts(
     ("known_at", "status", "refunds"),
     [(1, "captured", []), (2, "captured", ["succeeded"]), (3, "captured", ["succeeded"]), (4, "captured", ["failed"])],
 )
-def test_known_at_a_position_only_what_had_been_recorded_counts(
-    known_at: int, status: str, refunds: list[str]
-) -> None:
+def test_known_at_a_position_only_what_had_been_recorded_counts(known_at: int, status: str, refunds: list[str]) -> None:
     payment = view(PAYMENT, STORY, known_at=known_at)
 
     assert payment is not None

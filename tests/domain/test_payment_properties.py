@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.errors import Rejection
-from domain.fact import Fact, RecordedFact
+from domain.fact import Fact, RecordedFact, Source
 from domain.lifecycle import LIFECYCLES
 from domain.payment import fold, registers, view
 from domain.payment_saga import Payment, PaymentDecider, RecordFact
@@ -18,7 +18,6 @@ from tests.domain.examples import PAYMENT, START, at, recorded
 
 DECIDER = PaymentDecider()
 SECONDS = st.integers(0, 3)
-AMOUNTS_MINOR = st.sampled_from([0, 500, 1900, 4900])
 OBJECTS = {
     "intent": ["intent"],
     "charge": ["charge:ch_1", "charge:ch_2"],
@@ -31,33 +30,51 @@ STATUSES = {
     **{key: sorted(table.moves) for key, table in LIFECYCLES.items()},
     **{("otherpay", kind): ["captured", "failed", "settled?"] for kind in OBJECTS},
 }
+SUBJECTS = [
+    (provider, key, status)
+    for (provider, kind), statuses in STATUSES.items()
+    for key in OBJECTS[kind]
+    for status in statuses
+]
+AMOUNTS_MINOR = [(0, 0, 0, 0), (4900, 4900, 0, 0), (4900, 4900, 4900, 0), (4900, 4900, 4900, 1900), (1900, 0, 500, 500)]
+WEBHOOK: tuple[Source, int | None] = ("webhook", None)
+DELIVERIES: list[tuple[Source, int | None]] = [*[WEBHOOK] * 6, ("webhook", 1), ("webhook", 2), ("pull", None)]
+RELATIONS: list[tuple[str, str, tuple[str, ...]]] = [
+    ("", "EUR", ()),
+    ("cus_1", "EUR", ("charge:ch_1",)),
+    ("cus_2", "USD", ("intent",)),
+]
 
 
 @st.composite
 def facts(draw: st.DrawFn) -> Fact:
-    provider, kind = draw(st.sampled_from(sorted(STATUSES)))
+    """A fact from whole rows of the tables above: a few draws each, so that a set of them is cheap."""
+    provider, key, status = draw(st.sampled_from(SUBJECTS))
+    amount_minor, authorized_minor, captured_minor, refunded_minor = draw(st.sampled_from(AMOUNTS_MINOR))
+    source, sequence = draw(st.sampled_from(DELIVERIES))
+    customer_id, currency, refers_to = draw(st.sampled_from(RELATIONS))
     return Fact(
         fact_id=f"{provider}:evt_{draw(st.integers(0, 10_000))}",
         provider=provider,
         payment_id=PAYMENT,
-        object=draw(st.sampled_from(OBJECTS[kind])),
-        status=draw(st.sampled_from(STATUSES[provider, kind])),
+        object=key,
+        status=status,
         occurred_at=at(draw(SECONDS)),
-        source=draw(st.sampled_from(["webhook", "webhook", "webhook", "pull"])),
-        sequence=draw(st.none() | st.none() | st.integers(0, 2)),
-        amount_minor=draw(AMOUNTS_MINOR),
-        currency=draw(st.sampled_from(["EUR", "USD"])),
-        authorized_minor=draw(AMOUNTS_MINOR),
-        captured_minor=draw(AMOUNTS_MINOR),
-        refunded_minor=draw(AMOUNTS_MINOR),
-        customer_id=draw(st.sampled_from(["", "cus_1", "cus_2"])),
-        refers_to=draw(st.sampled_from([(), ("charge:ch_1",), ("intent",)])),
+        source=source,
+        sequence=sequence,
+        amount_minor=amount_minor,
+        currency=currency,
+        authorized_minor=authorized_minor,
+        captured_minor=captured_minor,
+        refunded_minor=refunded_minor,
+        customer_id=customer_id,
+        refers_to=refers_to,
     )
 
 
 # Ids may collide. Which of two contents under one id was first is then a matter of arrival, and the saga refuses the
 # second; so a set of facts has one content per id.
-FACT_SETS = st.lists(facts(), min_size=1, max_size=12, unique_by=lambda each: each.fact_id)
+FACT_SETS = st.lists(facts(), min_size=1, max_size=8, unique_by=lambda each: each.fact_id)
 
 
 def delivered(deliveries: Sequence[Fact]) -> Mapping[str, Fact]:
@@ -68,7 +85,8 @@ def delivered(deliveries: Sequence[Fact]) -> Mapping[str, Fact]:
             for event in DECIDER.decide(state, RecordFact(fact=fact), START):
                 state = DECIDER.evolve(state, event)
         except Rejection as rejection:
-            assert rejection.code == "fact.id_reused"
+            if rejection.code != "fact.id_reused":
+                raise
     return state.facts
 
 
@@ -81,7 +99,7 @@ def test_the_order_of_the_deliveries_does_not_matter(story: tuple[list[Fact], li
 
 @given(FACT_SETS, st.data())
 def test_delivering_again_changes_nothing(told: list[Fact], data: st.DataObject) -> None:
-    again = data.draw(st.lists(st.sampled_from(told), max_size=12))
+    again = data.draw(st.lists(st.sampled_from(told), max_size=8))
     shuffled = data.draw(st.permutations([*told, *again]))
 
     assert fold(PAYMENT, [*delivered(shuffled).values()]) == fold(PAYMENT, told)
@@ -99,7 +117,7 @@ def test_it_does_not_matter_how_the_facts_were_grouped_before_they_met(told: lis
     assert fold(PAYMENT, [*united.values()]) == fold(PAYMENT, told)
 
 
-@given(st.lists(facts(), min_size=1, max_size=12))
+@given(st.lists(facts(), min_size=1, max_size=8))
 def test_the_first_content_of_an_id_is_kept_and_a_second_is_refused(deliveries: list[Fact]) -> None:
     first: dict[str, Fact] = {}
     for fact in deliveries:

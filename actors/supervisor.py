@@ -1,0 +1,133 @@
+"""Starts the hosts, asks each how it is, and replaces the one that does not answer."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from actors.payment_shard import Health
+from actors.remote import Hosting, RayEndpoint, kill_host, start_host
+from domain.errors import RetryableError, TerminalError
+
+PING_EVERY_S = 0.5
+PING_TIMEOUT_S = 2.0
+STRIKES_MAX = 2
+START_TIMEOUT_S = 90.0
+
+
+class HostSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A process to be kept alive: `hosted(place)` under `name`."""
+
+    name: str
+    hosted: type[Any]
+    place: bytes
+    hosting: Hosting
+
+
+class Watched(msgspec.Struct, kw_only=True):
+    """What the supervisor knows of a host. `strikes` counts pings in a row that were not answered."""
+
+    spec: HostSpec
+    endpoint: Any
+    health: Health | None = None
+    strikes: int = 0
+    replacements: int = 0
+    heard_at_s: float = 0.0
+
+
+class Supervisor:
+    """Keeps one host per spec alive. A host whose process died is restarted by Ray; one that hangs is replaced here.
+
+    Args:
+        specs: the hosts.
+        on_event: told (event, fields) about starts, replacements and failures, for the log.
+        clock_s: a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        specs: Sequence[HostSpec],
+        *,
+        on_event: Callable[[str, dict[str, object]], None] = lambda event, fields: None,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._watched = {spec.name: Watched(spec=spec, endpoint=RayEndpoint(spec.name)) for spec in specs}
+        self._on_event = on_event
+        self._clock_s = clock_s
+        self._watches: list[asyncio.Task[None]] = []
+
+    def endpoint(self, name: str) -> RayEndpoint:
+        """A way to a host that survives its replacement."""
+        endpoint = self._watched[name].endpoint
+        assert isinstance(endpoint, RayEndpoint)
+        return endpoint
+
+    def health(self) -> dict[str, Health | None]:
+        """The last word of each host, `None` for one that does not answer."""
+        return {name: None if watched.strikes else watched.health for name, watched in self._watched.items()}
+
+    def replacements(self) -> dict[str, int]:
+        """How often each host was replaced."""
+        return {name: watched.replacements for name, watched in self._watched.items()}
+
+    async def start(self) -> None:
+        """Start every host and wait until each has answered. Raises `TerminalError` for one that never does."""
+        for watched in self._watched.values():
+            start_host(watched.spec.hosted, watched.spec.name, watched.spec.place, watched.spec.hosting)
+        await asyncio.gather(*(self._await_first(watched) for watched in self._watched.values()))
+        self._watches = [asyncio.create_task(self._watch(watched)) for watched in self._watched.values()]
+
+    async def stop(self) -> None:
+        """Stop watching, then end every host."""
+        for watch in self._watches:
+            watch.cancel()
+        await asyncio.gather(*self._watches, return_exceptions=True)
+        for name in self._watched:
+            kill_host(name)
+
+    async def _await_first(self, watched: Watched) -> None:
+        deadline_s = self._clock_s() + START_TIMEOUT_S
+        while True:
+            try:
+                watched.health = await watched.endpoint.health(PING_TIMEOUT_S)
+            except RetryableError as error:
+                if self._clock_s() > deadline_s:
+                    raise TerminalError(f"{watched.spec.name} did not start: {error.reason}") from error
+                await asyncio.sleep(PING_EVERY_S / 5)
+                continue
+            watched.heard_at_s = self._clock_s()
+            self._on_event("host_started", {"host": watched.spec.name, "pid": watched.health.pid})
+            return
+
+    async def _watch(self, watched: Watched) -> None:
+        while True:
+            await asyncio.sleep(PING_EVERY_S)
+            try:
+                health: Health = await watched.endpoint.health(PING_TIMEOUT_S)
+            except (RetryableError, TerminalError) as error:
+                watched.strikes += 1
+                self._on_event(
+                    "host_silent",
+                    {"host": watched.spec.name, "strikes": watched.strikes, "reason": error.reason},
+                )
+                if watched.strikes >= STRIKES_MAX:
+                    await self._replace(watched)
+                continue
+            if watched.health is not None and watched.health.pid != health.pid:
+                self._on_event("host_restarted", {"host": watched.spec.name, "pid": health.pid})
+            watched.health, watched.strikes, watched.heard_at_s = health, 0, self._clock_s()
+
+    async def _replace(self, watched: Watched) -> None:
+        """Give the name to a new process. The old one may still run: its lease is gone with the new one's start."""
+        kill_host(watched.spec.name)
+        try:
+            start_host(watched.spec.hosted, watched.spec.name, watched.spec.place, watched.spec.hosting)
+            watched.health = await watched.endpoint.health(START_TIMEOUT_S)
+        except (RetryableError, TerminalError, ValueError) as error:
+            self._on_event("host_replacement_failed", {"host": watched.spec.name, "reason": str(error)})
+            return
+        watched.replacements += 1
+        watched.strikes = 0
+        self._on_event("host_replaced", {"host": watched.spec.name, "pid": watched.health.pid})

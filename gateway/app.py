@@ -1,0 +1,62 @@
+"""The HTTP application of a node."""
+
+from importlib.metadata import version
+from typing import Any
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.exceptions import HTTPException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import SwaggerRenderPlugin
+from litestar.openapi.spec import Components, SecurityScheme
+from prometheus_client import REGISTRY
+
+from gateway.http import ask, documents, operations, payments, quarantine, webhooks
+from gateway.http.access_log import AccessLog
+from gateway.http.problems import ProblemError, on_http_exception, on_problem, on_unexpected
+from gateway.node import Node
+
+BODY_BYTES_MAX = 2 * 1024**2
+_ROUTES: list[Any] = [
+    *webhooks.HANDLERS,
+    *payments.HANDLERS,
+    *ask.HANDLERS,
+    *documents.HANDLERS,
+    *quarantine.HANDLERS,
+    *operations.HANDLERS,
+]
+
+
+def make_app(node: Node) -> Litestar:
+    """The application; it serves what the node knows and owns nothing itself."""
+    collector = operations.NodeCollector(node)
+    REGISTRY.register(collector)
+
+    def forget_collector() -> None:
+        REGISTRY.unregister(collector)
+
+    for route in _ROUTES:
+        route.security = [] if (route.opt or {}).get("is_public") else [{"tenant": []}]
+    return Litestar(
+        route_handlers=_ROUTES,
+        state=State({"node": node}),
+        middleware=[AccessLog],
+        exception_handlers={
+            ProblemError: on_problem,
+            HTTPException: on_http_exception,
+            Exception: on_unexpected,
+        },
+        request_max_body_size=BODY_BYTES_MAX,
+        openapi_config=OpenAPIConfig(
+            title="Recount",
+            version=version("recount"),
+            description="Answers about money that cite their evidence. Errors are problem details (RFC 9457).",
+            path="/docs",
+            render_plugins=[SwaggerRenderPlugin(path="/")],
+            components=Components(
+                security_schemes={"tenant": SecurityScheme(type="http", scheme="bearer", description="A tenant's API key")}
+            ),
+        ),
+        on_shutdown=[forget_collector],
+        logging_config=None,
+    )

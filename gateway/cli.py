@@ -1,0 +1,195 @@
+"""The command line. Data goes to standard output, talk to standard error; an error is one clear line and a status."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from domain.errors import RetryableError, TerminalError
+
+app = typer.Typer(
+    name="recount",
+    help="Answers about money that stay true, although webhooks arrive late, twice, out of order or not at all.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+talk = Console(stderr=True)
+data = Console(soft_wrap=True)
+
+Config = Annotated[Path | None, typer.Option("--config", help="configuration file; recount.toml here by default")]
+Gateway = Annotated[
+    str, typer.Option("--gateway", envvar="RECOUNT_GATEWAY", help="URL of a running gateway", show_default=True)
+]
+ApiKey = Annotated[
+    str, typer.Option("--api-key", envvar="RECOUNT_API_KEY", help="the tenant's API key", show_default=True)
+]
+GATEWAY = "http://127.0.0.1:8080"
+API_KEY = "acme-dev-key"
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """What the caller can do something about ends the command with status 1 and one line; the rest is our mistake."""
+    try:
+        yield
+    except (TerminalError, RetryableError) as error:
+        talk.print(f"recount: {error.reason}", style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from None
+
+
+def progress(words: str) -> None:
+    """Say what is being started, on a terminal and in a log alike."""
+    talk.print(f"starting {words}", style="dim", markup=False, highlight=False)
+
+
+@app.command()
+def up(
+    config: Config = None,
+    data_dir: Annotated[Path | None, typer.Option("--data", help="everything this node writes")] = None,
+    http: Annotated[str | None, typer.Option("--http", help="HOST:PORT to listen on; port 0 takes a free one")] = None,
+) -> None:
+    """Run the whole stack until SIGTERM or Ctrl-C."""
+    from gateway.bootstrap import load_settings
+    from gateway.serve import serve
+
+    def ready(http_url: str, nats_url: str) -> None:
+        sys.stdout.write(f"ready http={http_url} nats={nats_url}\n")
+        sys.stdout.flush()
+
+    with one_line_errors():
+        overrides: dict[str, Any] = {"data": str(data_dir) if data_dir else None, "http": {"listen": http}}
+        settings = load_settings(config, overrides=overrides)
+        run(lambda: serve(settings, on_ready=ready, on_progress=progress))
+
+
+def run(main: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the coroutine gives
+    """Run a coroutine on uvloop."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main())
+
+
+@app.command()
+def ask(
+    tenant: str,
+    question: str,
+    customer: Annotated[str | None, typer.Option("--customer", help="only this customer's payments")] = None,
+    payment: Annotated[str | None, typer.Option("--payment", help="the payment that is meant")] = None,
+    as_of: Annotated[str | None, typer.Option("--as-of", help="as of this time (RFC 3339)")] = None,
+    known_at: Annotated[int | None, typer.Option("--known-at", help="as known at this log position")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="the whole answer as JSON")] = False,
+    gateway: Gateway = GATEWAY,
+    api_key: ApiKey = API_KEY,
+) -> None:
+    """Ask a running gateway; prints the answer and what it cites."""
+    body = {
+        "question": question,
+        "customer_id": customer,
+        "payment_id": payment,
+        "as_of": as_of,
+        "known_at": known_at,
+    }
+    with one_line_errors():
+        answer = request(
+            "POST",
+            f"{gateway}/v1/{tenant}/ask",
+            api_key,
+            json={name: value for name, value in body.items() if value is not None},
+        )
+    if as_json:
+        data.print_json(data=answer)
+        return
+    data.print(answer["answer"], markup=False, highlight=False)
+    for citation in answer["citations"]:
+        what = citation.get("fact_id") or f"{citation['document_id']} version {citation['version']}"
+        talk.print(f"  [{citation['kind']}] {what}", markup=False, highlight=False, style="dim")
+    talk.print(f"  position {answer['position']}, generation {answer['generation']}", style="dim", highlight=False)
+
+
+def request(method: str, url: str, api_key: str, **options: Any) -> Any:  # noqa: ANN401 - the gateway's JSON
+    """A request to the gateway. Raises `RetryableError` or `TerminalError` with what the problem says to do."""
+    import httpx
+
+    try:
+        response = httpx.request(method, url, headers={"Authorization": f"Bearer {api_key}"}, timeout=30, **options)
+    except httpx.HTTPError as error:
+        raise RetryableError(f"no gateway answers at {url}: {error}; start one with `recount up`") from error
+    try:
+        body = response.json()
+    except ValueError:
+        raise TerminalError(f"{url} answered {response.status_code} and not JSON; is this a gateway?") from None
+    if response.is_success:
+        return body
+    raise TerminalError(f"{body.get('code', response.status_code)}: {body.get('detail', '')}")
+
+
+@app.command()
+def submit(
+    tenant: str,
+    source: str,
+    files: Annotated[list[Path], typer.Argument(help="JSON, or JSON lines (.jsonl)")],
+    nats: Annotated[str, typer.Option("--nats", help="URL of the NATS server")] = "nats://127.0.0.1:4222",
+) -> None:
+    """Publish files to NATS as they are, durably: a .jsonl file by line, any other whole."""
+    from gateway.submitting import submit_files
+
+    with one_line_errors():
+        count = run(lambda: submit_files(nats, tenant, source, files, talk))
+    data.print(f"{count} messages published", highlight=False)
+
+
+@app.command()
+def timeline(
+    tenant: str,
+    payment: str,
+    gateway: Gateway = GATEWAY,
+    api_key: ApiKey = API_KEY,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """Both clocks of a payment: every fact, when it occurred, when we knew, what it changed."""
+    with one_line_errors():
+        found = request("GET", f"{gateway}/v1/{tenant}/payments/{payment}/timeline", api_key)
+    if as_json:
+        data.print_json(data=found)
+        return
+    table = Table("position", "occurred at", "recorded at", "object", "status", "effect", "fact")
+    for entry in found["entries"]:
+        table.add_row(
+            str(entry["position"]),
+            _short(entry["occurred_at"]),
+            _short(entry["recorded_at"]),
+            entry["object"],
+            entry["status"],
+            entry["effect"],
+            entry["fact_id"],
+        )
+    data.print(table)
+
+
+def _short(at: str) -> str:
+    return datetime.fromisoformat(at).strftime("%Y-%m-%d %H:%M:%S")
+
+
+@app.command()
+def doctor(config: Config = None, data_dir: Annotated[Path | None, typer.Option("--data")] = None) -> None:
+    """Check this machine and the configuration, and say what to do about what is wrong."""
+    from gateway.doctor import examine
+
+    with one_line_errors():
+        findings = examine(config, data_dir)
+    table = Table("check", "", "found", "what to do")
+    for finding in findings:
+        mark = {"ok": "[green]ok[/]", "warning": "[yellow]warn[/]", "error": "[red]error[/]"}[finding.level]
+        table.add_row(finding.check, mark, finding.found, finding.advice)
+    data.print(table)
+    if any(finding.level == "error" for finding in findings):
+        raise typer.Exit(1)

@@ -1,0 +1,148 @@
+"""For operators and their machines: lag, health, readiness, metrics, the description."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+from litestar import Response, get
+from nats.errors import Error as NatsError
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+
+from actors.index_shard import DOCUMENTS, PAYMENTS
+from domain.errors import RetryableError
+from gateway.bus import pending
+from gateway.http.context import AnyRequest, authorize_any, node_of
+from gateway.http.payments import index_away
+from gateway.http.problems import ProblemError, problems
+from gateway.node import Node
+
+
+class LagJson(msgspec.Struct, frozen=True, kw_only=True):
+    """Drained when `ingest_pending` is 0 and every projection is at `head`."""
+
+    ingest_pending: int
+    head: int
+    projected: dict[str, int]
+
+
+class PartState(msgspec.Struct, frozen=True, kw_only=True):
+    """One part of the node."""
+
+    is_ready: bool
+    detail: str
+
+
+class ReadyJson(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether the node takes work, part by part."""
+
+    is_ready: bool
+    parts: dict[str, PartState]
+
+
+@get(
+    "/v1/lag",
+    summary="How far behind everything is",
+    responses=problems(s401="no credential", s503="a part does not answer"),
+    tags=["operations"],
+)
+async def lag(request: AnyRequest) -> LagJson:
+    node = authorize_any(request)
+    try:
+        # In the order of the way of the data: what is counted as taken in is in the log that is read after it.
+        waiting = await pending(node.bus)
+        head = await asyncio.to_thread(node.feed.head)
+        heard = await asyncio.gather(*(listener.look(head) for listener in node.listeners))
+    except (NatsError, TimeoutError) as error:
+        raise ProblemError(503, "bus.away", f"the stream does not answer: {error}", {"Retry-After": "1"}) from error
+    except RetryableError as error:
+        raise index_away(error) from error
+    return LagJson(
+        ingest_pending=waiting,
+        head=head,
+        projected={name: min(of_shard.get(name, 0) for of_shard in heard) for name in (PAYMENTS, DOCUMENTS)},
+    )
+
+
+@get("/healthz", summary="The process lives", tags=["operations"], opt={"is_public": True}, sync_to_thread=False)
+def healthz() -> dict[str, str]:
+    return {"status": "alive"}
+
+
+@get(
+    "/readyz",
+    summary="Every part that it takes to work",
+    responses={},
+    tags=["operations"],
+    opt={"is_public": True},
+    sync_to_thread=False,
+)
+def readyz(request: AnyRequest) -> Response[ReadyJson]:
+    node = node_of(request)
+    parts = _parts(node)
+    is_ready = all(part.is_ready for part in parts.values())
+    return Response(ReadyJson(is_ready=is_ready, parts=parts), status_code=200 if is_ready else 503)
+
+
+def _parts(node: Node) -> dict[str, PartState]:
+    parts = {"node": PartState(is_ready=node.is_ready, detail="started" if node.is_ready else "starting or stopping")}
+    connected = node.bus.is_connected
+    parts["nats"] = PartState(is_ready=connected, detail="connected" if connected else f"{node.nats_url} is away")
+    durable = node.is_bus_durable
+    parts["nats_durability"] = PartState(
+        is_ready=durable is not False,
+        detail={True: "sync_interval always", False: "acknowledges before fsync", None: "the server's operator says"}[durable],
+    )
+    for name, health in node.supervisor.health().items():
+        parts[name] = PartState(
+            is_ready=health is not None, detail=f"pid {health.pid}" if health is not None else "does not answer"
+        )
+    for number, listener in enumerate(node.listeners):
+        hears = listener.is_hearing()
+        parts[f"changes-{number}"] = PartState(
+            is_ready=hears, detail="heard" if hears else "not heard; the answer cache is passed by"
+        )
+    return parts
+
+
+class NodeCollector:
+    """The node's figures for Prometheus. Those of other processes come with their last health."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+    def collect(self) -> list[GaugeMetricFamily]:
+        """One family per figure, labelled by host. No tenant is a label: there may be thousands."""
+        families: dict[str, GaugeMetricFamily] = {}
+        for host, health in self._node.supervisor.health().items():
+            up = families.setdefault("up", GaugeMetricFamily("recount_host_up", "1 if the host answers", labels=["host"]))
+            up.add_metric([host], float(health is not None))
+            for name, value in (health.stats if health is not None else {}).items():
+                family = families.setdefault(
+                    name, GaugeMetricFamily(f"recount_host_{name}", f"{name} since the host started", labels=["host"])
+                )
+                family.add_metric([host], value)
+        replaced = GaugeMetricFamily("recount_host_replacements", "Times a silent host was replaced", labels=["host"])
+        for host, count in self._node.supervisor.replacements().items():
+            replaced.add_metric([host], count)
+        cache = self._node.asker.cache
+        of_cache = GaugeMetricFamily("recount_answer_cache", "The answer cache since the start", labels=["figure"])
+        for figure in ("hits", "misses", "bypasses", "evictions", "refusals"):
+            of_cache.add_metric([figure], getattr(cache, figure))
+        of_cache.add_metric(["entries"], len(cache))
+        head = GaugeMetricFamily("recount_log_head", "The last position in the log", value=self._node.feed.head())
+        return [*families.values(), replaced, of_cache, head]
+
+
+@get("/metrics", summary="Prometheus metrics", tags=["operations"], opt={"is_public": True}, include_in_schema=False)
+async def metrics() -> Response[bytes]:
+    return Response(await asyncio.to_thread(generate_latest, REGISTRY), media_type=CONTENT_TYPE_LATEST)
+
+
+@get("/openapi.json", opt={"is_public": True}, include_in_schema=False, sync_to_thread=False)
+def openapi(request: AnyRequest) -> Response[bytes]:
+    schema = request.app.openapi_schema.to_schema()
+    return Response(msgspec.json.encode(schema), media_type="application/json")
+
+
+HANDLERS: list[Any] = [lag, healthz, readyz, metrics, openapi]

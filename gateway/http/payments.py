@@ -1,0 +1,152 @@
+"""Payments: one, its timeline, a list."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, TypeVar
+
+from litestar import get
+from litestar.params import Parameter
+
+from actors.index_shard import PAYMENTS
+from domain.errors import RetryableError
+from gateway.asking import position_not_reached, query_all
+from gateway.http.context import AnyRequest, authorize, checked_id
+from gateway.http.problems import ProblemError, problems
+from gateway.http.views import PaymentJson, PaymentsJson, TimelineJson, payment_json, timeline_json
+from gateway.node import Node
+from projections.retrieval import (
+    GetPayment,
+    GetTimeline,
+    ListPayments,
+    NotYet,
+    PaymentFound,
+    PaymentsFound,
+    Query,
+    TimelineFound,
+)
+
+PAGE_MAX = 200
+
+FoundT = TypeVar("FoundT")
+
+PaymentId = Annotated[str, Parameter(description="any of its ids: payment, charge, refund or dispute", max_length=200)]
+AsOf = Annotated[datetime | None, Parameter(query="as_of", description="as of this time in the world (RFC 3339)")]
+KnownAt = Annotated[int | None, Parameter(query="known_at", ge=0, description="as known at this log position")]
+MinPosition = Annotated[int, Parameter(query="min_position", ge=0, description="wait for this log position, or 503")]
+
+_PROBLEMS = problems(
+    s400="a parameter does not fit",
+    s401="no credential",
+    s404="no such payment, or not of this credential's tenant",
+    s503="the position is not reached yet, or the index is away",
+)
+
+
+async def look_up(node: Node, query: Query, shape: type[FoundT], *, projection: str = PAYMENTS) -> FoundT:
+    """Ask the tenant's index shard; waits for the query's `min_position`.
+
+    Raises `ProblemError` 503 when the position is not reached in time or the shard does not answer.
+    """
+    call = node.call_index(query.tenant)
+    try:
+        [found] = await query_all(call, [query])
+        if isinstance(found, NotYet):
+            listener = node.listener(query.tenant)
+            if not await listener.wait_for(projection, query.min_position, node.settings.ask.wait_s):
+                raise position_not_reached(query.min_position)
+            [found] = await query_all(call, [query])
+    except RetryableError as error:
+        raise index_away(error) from error
+    if isinstance(found, NotYet):
+        raise position_not_reached(query.min_position)
+    assert isinstance(found, shape), f"{type(query).__name__} was answered by {type(found).__name__}"
+    return found
+
+
+def index_away(error: RetryableError) -> ProblemError:
+    """The problem for an index shard that does not answer."""
+    return ProblemError(503, "index.away", f"{error.reason}; ask again", {"Retry-After": "1"})
+
+
+def checked_time(at: datetime | None) -> datetime | None:
+    """A time with its zone, or none; else `ProblemError` 400."""
+    if at is not None and at.tzinfo is None:
+        raise ProblemError(400, "time.without_zone", "as_of: give the time with its zone, e.g. 2026-11-22T10:00:00Z")
+    return at
+
+
+@get("/v1/{tenant:str}/payments/{payment_id:str}", summary="A payment", responses=_PROBLEMS, tags=["payments"])
+async def get_payment(
+    tenant: str,
+    payment_id: PaymentId,
+    request: AnyRequest,
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
+    min_position: MinPosition = 0,
+) -> PaymentJson:
+    node = authorize(request, tenant)
+    at = checked_time(as_of)
+    query = GetPayment(
+        tenant=tenant,
+        payment_id=checked_id(payment_id, "payment_id"),
+        as_of=at,
+        known_at=known_at,
+        min_position=min_position,
+    )
+    found = await look_up(node, query, PaymentFound)
+    if found.payment is None:
+        raise _unknown(payment_id)
+    return payment_json(found.payment, as_of=at or datetime.now(UTC))
+
+
+@get(
+    "/v1/{tenant:str}/payments/{payment_id:str}/timeline",
+    summary="Both clocks of a payment",
+    responses=_PROBLEMS,
+    tags=["payments"],
+)
+async def get_timeline(
+    tenant: str, payment_id: PaymentId, request: AnyRequest, min_position: MinPosition = 0
+) -> TimelineJson:
+    node = authorize(request, tenant)
+    query = GetTimeline(tenant=tenant, payment_id=checked_id(payment_id, "payment_id"), min_position=min_position)
+    found = await look_up(node, query, TimelineFound)
+    if not found.entries:
+        raise _unknown(payment_id)
+    return timeline_json(found.entries)
+
+
+@get("/v1/{tenant:str}/payments", summary="Payments, newest first", responses=_PROBLEMS, tags=["payments"])
+async def list_payments(
+    tenant: str,
+    request: AnyRequest,
+    customer_id: Annotated[str | None, Parameter(query="customer_id", max_length=200)] = None,
+    status: Annotated[str | None, Parameter(query="status", max_length=40)] = None,
+    limit: Annotated[int, Parameter(query="limit", ge=1, le=PAGE_MAX)] = 50,
+    cursor: Annotated[str | None, Parameter(query="cursor", max_length=300, description="of the page before")] = None,
+    min_position: MinPosition = 0,
+) -> PaymentsJson:
+    node = authorize(request, tenant)
+    if cursor is not None and not cursor.partition(".")[0].removeprefix("-").isdecimal():
+        raise ProblemError(400, "cursor.invalid", "cursor: pass on what the page before gave")
+    query = ListPayments(
+        tenant=tenant,
+        customer_id=checked_id(customer_id, "customer_id") if customer_id else "",
+        status=status or "",
+        limit=limit,
+        cursor=cursor or "",
+        min_position=min_position,
+    )
+    found = await look_up(node, query, PaymentsFound)
+    at = datetime.now(UTC)
+    return PaymentsJson(
+        payments=[payment_json(payment, as_of=at) for payment in found.payments],
+        cursor=found.cursor or None,
+        position=found.position,
+    )
+
+
+def _unknown(payment_id: str) -> ProblemError:
+    return ProblemError(404, "payment.unknown", f"no fact about {payment_id} is known; it may not have arrived yet")
+
+
+HANDLERS: list[Any] = [get_payment, get_timeline, list_payments]

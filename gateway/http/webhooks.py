@@ -1,0 +1,106 @@
+"""`POST /v1/{tenant}/webhooks/{source}`: verified, published durably, answered. Everything else happens later."""
+
+from datetime import UTC, datetime
+
+import msgspec
+from litestar import post
+
+from domain.errors import RetryableError
+from gateway.bus import Outgoing, ingest_subject
+from gateway.http.context import AnyRequest, node_of, trace_of
+from gateway.http.problems import ProblemError, problems
+from gateway.intake import CORRELATION_HEADER, PROVIDER_HEADER_PREFIX, TRACEPARENT_HEADER
+from gateway.node import Node
+from gateway.sources import SOURCES
+from gateway.sources.port import SourceModule, Unreadable
+
+KEPT_HEADER_BYTES_MAX = 4_096
+_NOT_KEPT = frozenset({"authorization", "cookie", "host", "connection", "content-length", "traceparent"})
+
+
+class WebhookAccepted(msgspec.Struct, frozen=True, kw_only=True):
+    """The webhook is durable; `id` is where it lies in the stream."""
+
+    id: str
+
+
+@post(
+    "/v1/{tenant:str}/webhooks/{source:str}",
+    status_code=202,
+    summary="Take a provider's webhook",
+    description="The raw body as the provider signed it. 202 once it is durable; everything else happens later.",
+    responses=problems(
+        s400="the body cannot be read; it is kept in quarantine",
+        s401="the signature is missing, wrong or too old",
+        s404="no such tenant or source",
+        s413="the body is too large",
+        s503="not durable now; send it again",
+    ),
+    tags=["webhooks"],
+    opt={"is_public": True},
+)
+async def take_webhook(tenant: str, source: str, request: AnyRequest) -> WebhookAccepted:
+    node = node_of(request)
+    of_tenant = node.settings.tenants.get(tenant)
+    module = SOURCES.get(source)
+    if of_tenant is None or module is None or source not in of_tenant.sources:
+        raise ProblemError(404, "source.unknown", "there is no such tenant or source")
+    raw = await _body(request, node.settings.http.body_bytes_max)
+    settings = of_tenant.sources[source]
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    reason = module.verify(
+        headers, raw, secrets=settings.secrets, now=datetime.now(UTC), tolerance_s=settings.tolerance_s
+    )
+    if reason is not None:
+        raise ProblemError(401, reason, _ADVICE.get(reason, "the signature does not fit this body and our secret"))
+    trace = trace_of(request)
+    kept = {f"{PROVIDER_HEADER_PREFIX}{name}": value for name, value in headers.items() if name not in _NOT_KEPT}
+    if sum(map(len, kept)) + sum(map(len, kept.values())) > KEPT_HEADER_BYTES_MAX:
+        kept = {}
+    _refuse_unreadable(node, module, tenant, source, raw, kept)
+    kept[CORRELATION_HEADER] = trace.correlation_id
+    if trace.traceparent:
+        kept[TRACEPARENT_HEADER] = trace.traceparent
+    try:
+        sequence = await node.publisher.publish(Outgoing(ingest_subject(tenant, source), raw, kept))
+    except RetryableError as error:
+        raise ProblemError(503, "webhook.not_durable", f"{error.reason}; send it again", {"Retry-After": "1"}) from error
+    request.scope["state"]["log"] = {"tenant": tenant, "source": source, "id": f"INGEST:{sequence}"}
+    return WebhookAccepted(id=f"INGEST:{sequence}")
+
+
+_ADVICE = {
+    "signature.missing": "the request carries no signature header",
+    "signature.malformed": "the signature header cannot be read",
+    "signature.too_old": "the signature is older than the tolerance; check the clock, or send it signed anew",
+}
+
+
+async def _body(request: AnyRequest, bytes_max: int) -> bytes:
+    """The raw body. Raises `ProblemError` 413 as soon as it is known to be too large."""
+    too_large = ProblemError(413, "body.too_large", f"a webhook's body may have {bytes_max} bytes")
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > bytes_max:
+        raise too_large
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > bytes_max:
+            raise too_large
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _refuse_unreadable(
+    node: Node, module: SourceModule, tenant: str, source: str, raw: bytes, headers: dict[str, str]
+) -> None:
+    """A signed body that is no event at all is kept and refused: sending it again will not mend it."""
+    reading = module.read(raw, ref="")
+    if isinstance(reading, Unreadable) and reading.code.startswith("body."):
+        name = node.quarantine.put(
+            tenant, source, raw=raw, headers=headers, code=reading.code, detail=reading.detail, at=datetime.now(UTC)
+        )
+        raise ProblemError(400, reading.code, f"{reading.detail} It is kept in quarantine as {name}.")
+
+
+HANDLERS = [take_webhook]

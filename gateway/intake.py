@@ -1,0 +1,171 @@
+"""The intake: messages from the stream become facts in the log, or entries in the quarantine. Nothing else.
+
+A message is acknowledged after what it says is durable; whatever is interrupted before is delivered again, and the
+fold absorbs it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+import structlog
+
+from domain.codec import Submission
+from domain.message import Accepted, Failed, Rejected, Reply, Trace
+from gateway.quarantine import Quarantine
+from gateway.sources import SOURCES
+from gateway.sources.port import Unreadable, submissions
+
+CORRELATION_HEADER = "Recount-Correlation-Id"
+TRACEPARENT_HEADER = "traceparent"
+PROVIDER_HEADER_PREFIX = "Recount-Header-"
+QUARANTINE_HEADER = "Recount-Quarantine-Id"
+
+RETRY_FIRST_S = 0.05
+RETRY_MAX_S = 2.0
+
+log = structlog.get_logger("intake")
+
+
+class Incoming(msgspec.Struct, frozen=True, kw_only=True):
+    """A message of the stream: its subject `ingest.<tenant>.<source>`, body, headers and sequence."""
+
+    subject: str
+    body: bytes
+    headers: Mapping[str, str]
+    sequence: int
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
+    """A message, and what it leads to: commands, or the reason why it goes to quarantine."""
+
+    message: Incoming
+    tenant: str
+    source: str
+    trace: Trace
+    commands: Sequence[Submission] = ()
+    refused: Unreadable | None = None
+
+
+class Settled(msgspec.Struct, kw_only=True):
+    """What a batch came to, in messages."""
+
+    recorded: int = 0
+    unchanged: int = 0
+    quarantined: int = 0
+
+
+class Intake:
+    """Takes in batches; the bus is the caller's.
+
+    Args:
+        submit: sends commands to the shards, one reply each, in order.
+        quarantine: keeps what cannot be taken in.
+        tenants: who exists.
+        clock: the time of receipt.
+        pause: waits that many seconds before commands are sent again.
+    """
+
+    def __init__(
+        self,
+        submit: Callable[[Sequence[Submission]], Awaitable[list[Reply]]],
+        quarantine: Quarantine,
+        *,
+        tenants: Sequence[str],
+        clock: Callable[[], datetime],
+        pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._submit = submit
+        self._quarantine = quarantine
+        self._tenants = frozenset(tenants)
+        self._clock = clock
+        self._pause = pause
+
+    def read(self, message: Incoming) -> Item:
+        """What a message leads to. Never raises for what is in the message."""
+        _, tenant, source = message.subject.split(".", 2)
+        trace = Trace(
+            correlation_id=message.headers.get(CORRELATION_HEADER) or f"ingest-{message.sequence}",
+            traceparent=message.headers.get(TRACEPARENT_HEADER, ""),
+        )
+        refused = self._refuse(tenant, source)
+        commands: Sequence[Submission] = ()
+        if refused is None:
+            reading = SOURCES[source].read(message.body, ref=f"INGEST:{message.sequence}")
+            if isinstance(reading, Unreadable):
+                refused = reading
+            else:
+                commands = submissions(tenant, reading, source=source, trace=trace)
+        return Item(message=message, tenant=tenant, source=source, trace=trace, commands=commands, refused=refused)
+
+    def _refuse(self, tenant: str, source: str) -> Unreadable | None:
+        if tenant not in self._tenants:
+            return Unreadable(
+                code="tenant.unknown", detail=f"there is no tenant {tenant[:63]!r}; add it to recount.toml, then requeue"
+            )
+        if source not in SOURCES:
+            known = ", ".join(SOURCES)
+            return Unreadable(code="source.unknown", detail=f"there is no source {source[:63]!r}; there is: {known}")
+        return None
+
+    async def settle(self, items: Sequence[Item]) -> Settled:
+        """Make every message's outcome durable: recorded, known already, or in quarantine with its reason."""
+        settled = Settled()
+        replies = await self._until_decided([command for item in items for command in item.commands])
+        start = 0
+        for item in items:
+            end = start + len(item.commands)
+            self._conclude(item, replies[start:end], settled)
+            start = end
+        return settled
+
+    async def _until_decided(self, commands: Sequence[Submission]) -> list[Reply]:
+        """The replies, once none of them is a failure that passes: those commands are sent again until they are."""
+        replies = await self._submit(commands)
+        pause_s = RETRY_FIRST_S
+        while again := [index for index, reply in enumerate(replies) if isinstance(reply, Failed) and reply.retryable]:
+            await self._pause(pause_s)
+            pause_s = min(pause_s * 2, RETRY_MAX_S)
+            for index, reply in zip(again, await self._submit([commands[index] for index in again]), strict=True):
+                replies[index] = reply
+        return replies
+
+    def _conclude(self, item: Item, replies: Sequence[Reply], settled: Settled) -> None:
+        refused = item.refused
+        for reply in replies:
+            match reply:
+                case Rejected(code=code, detail=detail):
+                    refused = Unreadable(code=code, detail=detail)
+                case Failed(reason=reason):
+                    refused = Unreadable(code="command.failed", detail=reason)
+        if refused is not None:
+            self._set_aside(item, refused)
+            settled.quarantined += 1
+            return
+        if name := item.message.headers.get(QUARANTINE_HEADER):
+            self._quarantine.mark(item.tenant, [name], "applied")
+        if any(isinstance(reply, Accepted) for reply in replies):
+            settled.recorded += 1
+        else:
+            settled.unchanged += 1
+
+    def _set_aside(self, item: Item, refused: Unreadable) -> None:
+        name = self._quarantine.put(
+            item.tenant,
+            item.source,
+            raw=item.message.body,
+            headers=item.message.headers,
+            code=refused.code,
+            detail=refused.detail,
+            at=self._clock(),
+        )
+        log.warning(
+            "quarantined",
+            tenant=item.tenant,
+            source=item.source,
+            id=name,
+            code=refused.code,
+            detail=refused.detail,
+            correlation_id=item.trace.correlation_id,
+        )

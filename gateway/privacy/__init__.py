@@ -1,0 +1,1 @@
+"""Personal data: what is taken out of text before it is kept."""

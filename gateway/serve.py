@@ -1,0 +1,99 @@
+"""`recount up`: the node and its HTTP server until SIGTERM or SIGINT."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+
+import uvicorn
+
+from domain.errors import TerminalError
+from domain.settings import NodeSettings
+from gateway.app import make_app
+from gateway.node import Node
+from gateway.telemetry import configure_logging, configure_tracing
+
+DRAIN_S = 10
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the node decides when to stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def bind(listen: str) -> socket.socket:
+    """A listening socket for HOST:PORT; port 0 takes a free one. Raises `TerminalError` if it cannot be had."""
+    host, separator, port = listen.rpartition(":")
+    if not separator or not port.isdecimal() or not host:
+        raise TerminalError(f"http.listen {listen!r}: write HOST:PORT, e.g. 127.0.0.1:8080")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host.strip("[]"), int(port)))
+    except (OSError, OverflowError) as error:
+        bound.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise TerminalError(f"http.listen {listen!r}: {reason}; name another, or port 0 for a free one") from error
+    bound.listen(2048)
+    return bound
+
+
+@asynccontextmanager
+async def running(
+    settings: NodeSettings, *, on_progress: Callable[[str], None] = lambda words: None
+) -> AsyncIterator[tuple[Node, str]]:
+    """A running node and the URL of its gateway; everything has ended when the block is left."""
+    configure_logging(settings.telemetry.log_level, host="gateway")
+    configure_tracing(settings.telemetry.otlp_endpoint, service="gateway")
+    bound = bind(settings.http.listen)
+    node = Node(settings, on_progress=on_progress)
+    try:
+        await node.start()
+        try:
+            on_progress("gateway")
+            server = _Server(
+                uvicorn.Config(
+                    make_app(node),
+                    log_config=None,
+                    access_log=False,
+                    lifespan="on",
+                    timeout_graceful_shutdown=DRAIN_S,
+                    server_header=False,
+                )
+            )
+            serving = asyncio.create_task(server.serve([bound]))
+            host, port = bound.getsockname()[:2]
+            await _started(server, serving)
+            yield node, f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            server.should_exit = True
+            await serving
+        finally:
+            await node.stop()
+    finally:
+        bound.close()
+
+
+async def _started(server: uvicorn.Server, serving: "asyncio.Task[None]") -> None:
+    while not server.started:
+        if serving.done():
+            await serving
+            raise TerminalError("the HTTP server ended while it was starting; see the log")
+        await asyncio.sleep(0.01)
+
+
+async def serve(settings: NodeSettings, *, on_ready: Callable[[str, str], None], on_progress: Callable[[str], None]) -> None:
+    """Run until SIGTERM or SIGINT; `on_ready` gets the URLs of HTTP and NATS once everything answers."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    async with running(settings, on_progress=on_progress) as (node, url):
+        for listener in node.listeners:
+            await listener.wait_for("payments", 0, DRAIN_S)
+        on_ready(url, node.nats_url)
+        await stopping.wait()

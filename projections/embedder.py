@@ -1,0 +1,236 @@
+"""Texts as vectors: the sentence model on onnxruntime, a cache by content before it, and a stand-in without a model.
+
+Importing this module is cheap, and nothing here imports torch: `projections.model_export` does, in a process apart.
+"""
+
+import re
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b, file_digest, sha256
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from domain.errors import TerminalError
+
+Vectors = NDArray[np.float32]
+
+MODEL = "all-MiniLM-L6-v2"
+WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+DIMENSIONS = 384
+TOKENS_MAX = 256  # `max_seq_length` of the model's sentence_bert_config.json; what is longer is not read.
+
+ONNX_FILE = "model.onnx"
+TOKENIZER_FILE = "tokenizer.json"
+MANIFEST_FILE = "manifest.json"
+
+# Measured: a run of the model costs 1.5 ms and then 0.22 ms a token, padding included, and above 512 tokens more than
+# that. So a text joins a run if it wastes fewer tokens on padding than a run of its own would cost.
+_TEXTS_PER_RUN_MAX = 64
+_TOKENS_PER_RUN_MAX = 512
+_PADDING_TOKENS_MAX = 7
+# Tokenizing a megabyte takes a second, and the model reads 256 tokens of it.
+_CHARS_READ_MAX = 16_384
+_LOOKUP_MAX = 500
+
+
+class TextEmbedder(Protocol):
+    """Anything that turns texts into vectors of one space; `name` tells the spaces apart."""
+
+    @property
+    def name(self) -> str: ...
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """One unit vector of `DIMENSIONS` floats per text, in order: shape `(len(texts), DIMENSIONS)`."""
+        ...
+
+
+class ModelManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an exported model was made of, and the SHA-256 of each of its files."""
+
+    weights_sha256: str
+    files: Mapping[str, str]
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+class Embedder:
+    """all-MiniLM-L6-v2 on the CPU. Safe for several threads at once.
+
+    Args:
+        model_dir: what `projections.model_export.ensure_model` returned.
+        threads: how many cores one call may use.
+
+    Raises:
+        TerminalError: the model is not there, or is not the one that was exported.
+    """
+
+    name = f"{MODEL}/{WEIGHTS_SHA256[:8]}"
+
+    def __init__(self, model_dir: Path, threads: int = 1) -> None:
+        _check_model(model_dir)
+        import onnxruntime  # noqa: PLC0415 - takes most of a second; whoever only names the model does not wait
+        from tokenizers import Tokenizer  # noqa: PLC0415 - as above
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Waiting threads sleep; spinning would take the cores from everything else on the node.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(
+            str(model_dir / ONNX_FILE), options, providers=["CPUExecutionProvider"]
+        )
+        self._tokenizer = Tokenizer.from_file(str(model_dir / TOKENIZER_FILE))
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(TOKENS_MAX)
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """One unit vector per text, in order. Of a long text the first `TOKENS_MAX` tokens count."""
+        vectors = np.empty((len(texts), DIMENSIONS), dtype=np.float32)
+        tokens = [self._tokenizer.encode(text[:_CHARS_READ_MAX]).ids for text in texts]
+        for run in _runs([len(ids) for ids in tokens]):
+            shape = (len(run), max(len(tokens[index]) for index in run))
+            ids, mask = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+            for row, index in enumerate(run):
+                length = len(tokens[index])
+                ids[row, :length] = tokens[index]
+                mask[row, :length] = 1
+            vectors[run] = self._session.run(["vectors"], {"input_ids": ids, "attention_mask": mask})[0]
+        return vectors
+
+
+class HashEmbedder:
+    """Vectors of hashed words: texts that share words are near. For tests and simulations, without a model."""
+
+    name = "hashed-words/1"
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """One unit vector per text, in order, the same on every machine."""
+        vectors = np.zeros((len(texts), DIMENSIONS), dtype=np.float32)
+        for row, text in enumerate(texts):
+            for word in re.findall(r"\w+", text.casefold()):
+                digest = blake2b(word.encode(), digest_size=8).digest()
+                for first, second in zip(digest[::2], digest[1::2], strict=True):
+                    number = first << 8 | second
+                    vectors[row, number % DIMENSIONS] += 1.0 if number >> 15 else -1.0
+            if not vectors[row].any():
+                vectors[row, 0] = 1.0
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        return vectors
+
+
+class EmbeddingCache:
+    """An embedder that computes no text twice: vectors are kept in an SQLite file by model and SHA-256 of the text.
+
+    Meant for documents, of which a rebuild asks for the same ones again; questions would fill it without end. Safe for
+    several threads and processes; the file may be deleted at any time while nobody has it open. `hits` and `misses`
+    count texts since the start.
+    """
+
+    def __init__(self, embedder: TextEmbedder, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._embedder = embedder
+        self._lock = threading.Lock()
+        self._connection = sqlite3.connect(path, timeout=30, check_same_thread=False, isolation_level=None)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.execute(
+            "CREATE TABLE IF NOT EXISTS embedding"
+            " (model TEXT NOT NULL, digest BLOB NOT NULL, vector BLOB NOT NULL, PRIMARY KEY (model, digest))"
+        )
+        self.hits = 0
+        self.misses = 0
+
+    @property
+    def name(self) -> str:
+        return self._embedder.name
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """One unit vector per text, in order; only what is new is computed."""
+        digests = [sha256(text.encode()).digest() for text in texts]
+        text_of = dict(zip(digests, texts, strict=True))
+        known = self._known(list(text_of))
+        missing = [digest for digest in text_of if digest not in known]
+        if missing:
+            computed = self._embedder.embed([text_of[digest] for digest in missing])
+            known.update(zip(missing, computed, strict=True))
+            self._keep(missing, computed)
+        with self._lock:
+            self.hits += len(text_of) - len(missing)
+            self.misses += len(missing)
+        return np.array([known[digest] for digest in digests], dtype=np.float32).reshape(len(texts), DIMENSIONS)
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def _known(self, digests: Sequence[bytes]) -> dict[bytes, Vectors]:
+        known: dict[bytes, Vectors] = {}
+        for start in range(0, len(digests), _LOOKUP_MAX):
+            part = digests[start : start + _LOOKUP_MAX]
+            marks = ",".join("?" * len(part))
+            with self._lock:
+                rows = self._connection.execute(
+                    f"SELECT digest, vector FROM embedding WHERE model=? AND digest IN ({marks})",  # noqa: S608 - placeholders only
+                    (self.name, *part),
+                ).fetchall()
+            known.update((digest, np.frombuffer(vector, dtype="<f4")) for digest, vector in rows)
+        return known
+
+    def _keep(self, digests: Sequence[bytes], vectors: Vectors) -> None:
+        rows = [
+            (self.name, digest, vector.astype("<f4").tobytes()) for digest, vector in zip(digests, vectors, strict=True)
+        ]
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.executemany("INSERT OR IGNORE INTO embedding VALUES (?,?,?)", rows)
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+
+def _runs(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """The indexes in groups of like length, the longest first, each for one run of the model."""
+    run: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda each: -lengths[each]):
+        if run and not _joins(lengths[index], run=len(run), longest=lengths[run[0]]):
+            yield run
+            run = []
+        run.append(index)
+    if run:
+        yield run
+
+
+def _joins(length: int, *, run: int, longest: int) -> bool:
+    return (
+        run < _TEXTS_PER_RUN_MAX
+        and (run + 1) * longest <= _TOKENS_PER_RUN_MAX
+        and longest - length <= _PADDING_TOKENS_MAX
+    )
+
+
+def _check_model(model_dir: Path) -> None:
+    remedy = "run `python -m projections.model_export`"
+    try:
+        manifest = msgspec.json.decode((model_dir / MANIFEST_FILE).read_bytes(), type=ModelManifest)
+        found = {name: sha256_of(model_dir / name) for name in (ONNX_FILE, TOKENIZER_FILE)}
+    except (OSError, msgspec.DecodeError) as error:
+        raise TerminalError(f"no embedding model in {model_dir} ({error}); {remedy}") from error
+    if manifest.weights_sha256 != WEIGHTS_SHA256:
+        raise TerminalError(
+            f"{model_dir} was exported from weights {manifest.weights_sha256[:16]}; delete it and {remedy}"
+        )
+    if found != manifest.files:
+        raise TerminalError(
+            f"a file of the embedding model in {model_dir} is damaged; delete the directory and {remedy}"
+        )

@@ -1,0 +1,39 @@
+"""Vectors of questions, in memory only: what customers ask is not kept where documents are."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+
+import numpy as np
+
+from projections.embedder import TextEmbedder, Vectors
+
+QUESTIONS_CACHED_MAX = 20_000
+
+
+class QuestionCache:
+    """An embedder that remembers the last questions; any number of threads may ask."""
+
+    def __init__(self, embedder: TextEmbedder) -> None:
+        self._embedder = embedder
+        self._vectors: OrderedDict[str, Vectors] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        return self._embedder.name
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        """One unit vector per text, in order, as the embedder behind gives them."""
+        with self._lock:
+            found = {text: self._vectors[text] for text in texts if text in self._vectors}
+        missing = list(dict.fromkeys(text for text in texts if text not in found))
+        if missing:
+            found.update(zip(missing, self._embedder.embed(missing), strict=True))
+        with self._lock:
+            for text in texts:
+                self._vectors[text] = found[text]
+                self._vectors.move_to_end(text)
+            while len(self._vectors) > QUESTIONS_CACHED_MAX:
+                self._vectors.popitem(last=False)
+        return np.stack([found[text] for text in texts])

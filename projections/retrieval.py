@@ -1,0 +1,181 @@
+"""What the gateway asks of a tenant's projections, and what it is told: one union of questions, one of replies.
+
+Every reply says from which log position it speaks.
+"""
+
+from datetime import datetime
+
+import msgspec
+
+from domain.fact import RecordedFact
+from domain.payment import PaymentView, known, registers, view
+from domain.timeline import TimelineEntry, timeline
+from projections.knowledge import DocumentView, KnowledgeStore, Passage
+from projections.payment_view import PaymentStore
+
+CUSTOMER_PAYMENTS_MAX = 50
+
+
+class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A question about one tenant. `min_position` is the log position that the answer must include."""
+
+    tenant: str
+    min_position: int = 0
+
+
+class GetPayment(Query, frozen=True, kw_only=True, tag="payment"):
+    payment_id: str
+    as_of: datetime | None = None
+    known_at: int | None = None
+
+
+class GetTimeline(Query, frozen=True, kw_only=True, tag="timeline"):
+    payment_id: str
+
+
+class ListPayments(Query, frozen=True, kw_only=True, tag="payments"):
+    customer_id: str = ""
+    status: str = ""
+    limit: int = 50
+    cursor: str = ""
+
+
+class GetDocument(Query, frozen=True, kw_only=True, tag="document"):
+    document_id: str
+
+
+class Gather(Query, frozen=True, kw_only=True, tag="gather"):
+    """What a question needs: the payments of the ids it names, else of its customer, and passages if `top_k`.
+
+    `scope_customer_id` restricts the payments to one customer: another's are as if they were not there.
+    """
+
+    question: str
+    object_ids: tuple[str, ...] = ()
+    scope_customer_id: str = ""
+    as_of: datetime | None = None
+    known_at: int | None = None
+    top_k: int = 0
+
+
+AnyQuery = GetPayment | GetTimeline | ListPayments | GetDocument | Gather
+
+
+class DecisiveFact(msgspec.Struct, frozen=True, kw_only=True):
+    """The fact that decides an object's state: what an answer cites."""
+
+    object: str
+    fact_id: str
+    position: int
+    occurred_at: datetime
+    recorded_at: datetime
+
+
+class PaymentFound(msgspec.Struct, frozen=True, kw_only=True, tag="payment"):
+    position: int
+    payment: PaymentView | None
+
+
+class TimelineFound(msgspec.Struct, frozen=True, kw_only=True, tag="timeline"):
+    position: int
+    entries: list[TimelineEntry]
+
+
+class PaymentsFound(msgspec.Struct, frozen=True, kw_only=True, tag="payments"):
+    position: int
+    payments: list[PaymentView]
+    cursor: str
+
+
+class DocumentFound(msgspec.Struct, frozen=True, kw_only=True, tag="document"):
+    position: int
+    document: DocumentView | None
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment and the facts that decide it."""
+
+    payment: PaymentView
+    decisive: tuple[DecisiveFact, ...]
+
+
+class Gathered(msgspec.Struct, frozen=True, kw_only=True, tag="gathered"):
+    """`looked_up` are all keys that the evidence depends on, found or not. `lag_ms` is how old the oldest event is
+    that is in the log and not in the view yet, 0 if there is none. `knowledge_position` is how far documents are."""
+
+    position: int
+    knowledge_position: int
+    generation: int
+    lag_ms: int
+    payments: list[Evidence]
+    passages: list[Passage]
+    looked_up: list[str]
+
+
+class NotYet(msgspec.Struct, frozen=True, kw_only=True, tag="not_yet"):
+    """The projection has not reached `min_position`; ask again."""
+
+    position: int
+
+
+AnyFound = PaymentFound | TimelineFound | PaymentsFound | DocumentFound | Gathered | NotYet
+
+
+def decisive(facts: list[RecordedFact]) -> tuple[DecisiveFact, ...]:
+    """For each object of a payment the fact that wins the fold."""
+    by_id = {recorded.fact.fact_id: recorded for recorded in facts}
+    chosen = (by_id[register.winner.fact_id] for register in registers([each.fact for each in facts]).values())
+    return tuple(
+        DecisiveFact(
+            object=recorded.fact.object,
+            fact_id=recorded.fact.fact_id,
+            position=recorded.position,
+            occurred_at=recorded.fact.occurred_at,
+            recorded_at=recorded.recorded_at,
+        )
+        for recorded in chosen
+    )
+
+
+class TenantReader:
+    """Answers queries from one tenant's stores in one generation."""
+
+    def __init__(self, payments: PaymentStore, knowledge: KnowledgeStore, generation: int) -> None:
+        self.payments = payments
+        self.knowledge = knowledge
+        self.generation = generation
+
+    def look_up(self, query: GetPayment | GetTimeline | ListPayments | GetDocument, position: int) -> AnyFound:
+        """The reply as of the projection's `position`."""
+        match query:
+            case GetPayment(payment_id=payment_id, as_of=as_of, known_at=known_at):
+                payment = self.payments.payment_at(payment_id, as_of=as_of, known_at=known_at)
+                return PaymentFound(position=position, payment=payment)
+            case GetTimeline(payment_id=payment_id):
+                return TimelineFound(position=position, entries=timeline(self.payments.facts(payment_id)))
+            case ListPayments(customer_id=customer_id, status=status, limit=limit, cursor=cursor):
+                listed = self.payments.payments(customer_id=customer_id, status=status, limit=limit, cursor=cursor)
+                return PaymentsFound(position=position, payments=listed.payments, cursor=listed.cursor)
+            case GetDocument(document_id=document_id):
+                return DocumentFound(position=position, document=self.knowledge.document(document_id))
+
+    def evidence(self, query: Gather) -> tuple[list[Evidence], list[str]]:
+        """The payments that a question is about, newest first, and every key that the choice depends on."""
+        looked_up = list(query.object_ids)
+        if query.object_ids:
+            wanted = list(dict.fromkeys(self.payments.resolve(object_id) for object_id in query.object_ids))
+        elif query.scope_customer_id:
+            looked_up.append(f"customer:{query.scope_customer_id}")
+            listed = self.payments.payments(customer_id=query.scope_customer_id, limit=CUSTOMER_PAYMENTS_MAX)
+            wanted = [payment.payment_id for payment in listed.payments]
+        else:
+            wanted = []
+        looked_up += wanted
+        found = []
+        for payment_id in wanted:
+            facts = known(self.payments.facts(payment_id), as_of=query.as_of, known_at=query.known_at)
+            payment = view(payment_id, facts)
+            if payment is None or (query.scope_customer_id and payment.customer_id != query.scope_customer_id):
+                continue
+            found.append(Evidence(payment=payment, decisive=decisive(facts)))
+        return found, looked_up

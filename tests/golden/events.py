@@ -1,0 +1,115 @@
+"""One event of every tag and schema, every field told, as it must be read for good.
+
+A new event, or a new schema of one, gets an entry here and its bytes by `python -m tests.golden.write`. The entry of
+an older schema says what today's upcasters make of it.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from domain.answer import AnswerGiven, AnswerRecord, AnswerRepeated, CitedDocument, StatedPart, StatedPayment
+from domain.codec import AnyEvent, Envelope
+from domain.document import DocumentPublished, DocumentWithdrawn
+from domain.fact import Fact
+from domain.index_generation import GenerationActivated, GenerationCaughtUp, GenerationChecked, GenerationStarted
+from domain.message import Trace
+from domain.payment_saga import DeadlinePassed, FactRecorded, PaymentLinked, PaymentStarted
+from domain.webhook import WebhookSeen
+
+OCCURRED_AT = datetime(2026, 2, 27, 23, 59, 59, tzinfo=UTC)
+RECORDED_AT = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
+
+_FACT = Fact(
+    fact_id="stripe:evt_1",
+    provider="stripe",
+    payment_id="pi_1",
+    object="refund:re_1",
+    status="failed",
+    occurred_at=OCCURRED_AT,
+    source="pull",
+    sequence=3,
+    amount_minor=1900,
+    currency="EUR",
+    authorized_minor=4900,
+    captured_minor=4800,
+    refunded_minor=4700,
+    customer_id="cus_1",
+    reason="expired_or_canceled_card",
+    refers_to=("charge:ch_1", "intent"),
+    raw="INGEST/71",
+)
+_PART = StatedPart(id="re_1", status="failed", amount_minor=1900)
+_RECORD = AnswerRecord(
+    answer_id="0195f0c1-8a31-7c41-9b7e-5a3e6c1d2f00",
+    question="Wo bleibt meine Rückerstattung? \N{EURO SIGN}",
+    intent="refund_status",
+    answer="The refund of 19.00 EUR failed.",
+    customer_id="cus_1",
+    abstained=True,
+    stated=(
+        StatedPayment(
+            payment_id="pi_1",
+            status="captured",
+            amount_minor=4900,
+            currency="EUR",
+            refunded_minor=300,
+            refunds=(_PART,),
+            disputes=(StatedPart(id="dp_1", status="lost", amount_minor=4900),),
+        ),
+    ),
+    fact_ids=("stripe:evt_1", "stripe:evt_2"),
+    documents=(CitedDocument(document_id="refunds", version=3),),
+    position=812,
+    generation=4,
+    as_of=OCCURRED_AT,
+    given_at=RECORDED_AT,
+    composer="model/2",
+)
+
+
+def _envelope(event: AnyEvent, schema: int = 1) -> Envelope:
+    return Envelope(
+        event=event,
+        recorded_at=RECORDED_AT,
+        command_id="stripe:evt_1",
+        commit="c-0195f0c1",
+        epoch=7,
+        schema=schema,
+        trace=Trace(correlation_id="r-1", traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+    )
+
+
+# (tag, schema of the bytes) -> what is read from them today.
+EXPECTED: Mapping[tuple[str, int], Envelope] = {
+    ("payment.started", 1): _envelope(
+        PaymentStarted(
+            payment_id="pi_1", amount_minor=4900, currency="EUR", deadline_at=RECORDED_AT, customer_id="cus_1"
+        )
+    ),
+    ("payment.fact_recorded", 1): _envelope(FactRecorded(fact=_FACT)),
+    ("payment.linked", 1): _envelope(PaymentLinked(payment_id="pi_1")),
+    ("payment.deadline_passed", 1): _envelope(DeadlinePassed(deadline_at=RECORDED_AT)),
+    ("webhook.seen", 1): _envelope(
+        WebhookSeen(
+            source="stripe", event_id="evt_1", event_type="customer.updated", occurred_at=OCCURRED_AT, raw="INGEST/72"
+        )
+    ),
+    ("document.published", 1): _envelope(
+        DocumentPublished(
+            document_id="refunds",
+            version=3,
+            title="Refunds",
+            text="Within five days.\n",
+            metadata={"locale": "en", "kind": "policy"},
+        )
+    ),
+    ("document.withdrawn", 1): _envelope(DocumentWithdrawn(document_id="refunds", version=4)),
+    ("index.generation_started", 1): _envelope(GenerationStarted(generation=2, reason="new embedder")),
+    ("index.generation_caught_up", 1): _envelope(GenerationCaughtUp(generation=2, position=812)),
+    ("index.generation_checked", 1): _envelope(
+        GenerationChecked(generation=2, counts={"chunks": 40, "conversations": 0}, checksum="c0ffee")
+    ),
+    ("index.generation_activated", 1): _envelope(GenerationActivated(generation=2, retires=1)),
+    ("answer.given", 1): _envelope(AnswerGiven(record=_RECORD)),
+    ("answer.repeated", 1): _envelope(AnswerRepeated(given_at=RECORDED_AT, count=3)),
+}

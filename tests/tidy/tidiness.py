@@ -1,0 +1,96 @@
+"""How the code is written: sizes, comments, waits and errors."""
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tests.tidy.source import Module, modules
+
+MODULE_LINES_MAX = 450
+FUNCTION_LINES_MAX = 70
+UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
+BANNER = re.compile(r"#\s*[-=*#~_]{3,}|#.*[-=*#~_]{4,}\s*$")
+# A sleep waits for nothing. These wait for an interval that is itself the purpose, or for what tells nobody.
+SLEEPS: Mapping[str, str] = {
+    "actors/supervisor.py": "the interval between two pings",
+    "gateway/intake_host.py": "the interval at which the server hears that a batch is still worked on",
+    "gateway/nats_server.py": "the interval between two looks at another program and at the file with its port",
+}
+
+
+def complaints(root: Path, sleeps: Mapping[str, str] = SLEEPS) -> list[str]:
+    """What is untidy below `root`."""
+    found: list[str] = []
+    slept = set()
+    for module in modules(root):
+        found.extend(_sizes(module))
+        found.extend(_comments(module))
+        found.extend(_swallowed(module))
+        for node in _sleeps(module):
+            slept.add(module.path)
+            if module.path not in sleeps:
+                found.append(
+                    module.at(node, "sleep: wait for a condition, or give the reason in tests/tidy/tidiness.py")
+                )
+    found.extend(f"{path}: does not sleep any more; take it from SLEEPS" for path in sleeps if path not in slept)
+    return found
+
+
+def _sizes(module: Module) -> Iterator[str]:
+    lines = module.text.count("\n")
+    if lines > MODULE_LINES_MAX:
+        yield module.at(module.tree, f"{lines} lines, more than {MODULE_LINES_MAX}: it holds two ideas")
+    if not ast.get_docstring(module.tree):
+        yield module.at(module.tree, "no docstring: say what lives here")
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or node.lineno) - node.lineno + 1
+            if length > FUNCTION_LINES_MAX:
+                yield module.at(node, f"{node.name} has {length} lines, more than {FUNCTION_LINES_MAX}")
+
+
+def _comments(module: Module) -> Iterator[str]:
+    for token in tokenize.generate_tokens(io.StringIO(module.text).readline):
+        if token.type != tokenize.COMMENT:
+            continue
+        if UNFINISHED.search(token.string):
+            yield f"{module.path}:{token.start[0]}: unfinished: do it, or open an issue"
+        if BANNER.match(token.string):
+            yield f"{module.path}:{token.start[0]}: banner: a module that needs one holds two ideas"
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.Module() | ast.ClassDef() | ast.FunctionDef() | ast.AsyncFunctionDef():
+                if UNFINISHED.search(ast.get_docstring(node) or ""):
+                    yield module.at(node, "unfinished: do it, or open an issue")
+
+
+def _swallowed(module: Module) -> Iterator[str]:
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.ExceptHandler(type=None | ast.Name(id="Exception" | "BaseException"), body=body):
+                if all(isinstance(each, ast.Pass | ast.Continue) or _is_ellipsis(each) for each in body):
+                    yield module.at(node, "an error of any kind is swallowed: catch what you expect")
+            case ast.Call(
+                func=ast.Name(id="suppress") | ast.Attribute(attr="suppress"),
+                args=[ast.Name(id="Exception" | "BaseException"), *_],
+            ):
+                yield module.at(node, "an error of any kind is swallowed: suppress what you expect")
+
+
+def _is_ellipsis(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and getattr(statement.value, "value", None) is ...
+
+
+def _sleeps(module: Module) -> Iterator[ast.AST]:
+    """Calls of `time.sleep` and `asyncio.sleep`, except `sleep(0)`, which only lets others run."""
+    for node in ast.walk(module.tree):
+        match node:
+            case ast.Call(args=[ast.Constant(value=0)]):
+                pass
+            case ast.Call(
+                func=ast.Attribute(value=ast.Name(id="time" | "asyncio"), attr="sleep") | ast.Name(id="sleep")
+            ):
+                yield node
