@@ -133,8 +133,9 @@ class IndexShard:
         return _encode(found)
 
     def _look_up(self, query: AnyQuery) -> AnyFound | None:
-        projection = DOCUMENTS if isinstance(query, GetDocument) else PAYMENTS
-        position = self._changes.projected(projection)
+        position = self._changes.projected(DOCUMENTS if isinstance(query, GetDocument) else PAYMENTS)
+        if isinstance(query, Gather) and query.top_k:
+            position = min(position, self._changes.projected(DOCUMENTS))
         if position < query.min_position:
             return NotYet(position=position)
         if isinstance(query, Gather):

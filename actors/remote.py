@@ -7,6 +7,10 @@ them. Retries are ours (`max_task_retries=0`): Ray's reorder and duplicate.
 import asyncio
 import os
 import secrets
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -48,21 +52,35 @@ def start_ray(address: str, *, object_store_bytes: int = 128 * 1024**2) -> None:
     Raises `TerminalError` if there is none to join.
     """
     common: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False, "configure_logging": False}
-    if address != "local":
-        try:
-            ray.init(address=address, **common)
-        except ConnectionError as error:
-            raise TerminalError(f"ray.address {address!r}: no cluster answers there: {error}") from error
+    with _own_signal_handlers():
+        if address != "local":
+            try:
+                ray.init(address=address, **common)
+            except ConnectionError as error:
+                raise TerminalError(f"ray.address {address!r}: no cluster answers there: {error}") from error
+            return
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        ray.init(
+            address="local",
+            num_cpus=max(4, os.cpu_count() or 1),
+            include_dashboard=False,
+            object_store_memory=object_store_bytes,
+            _node_ip_address="127.0.0.1",
+            **common,
+        )
+
+
+@contextmanager
+def _own_signal_handlers() -> Iterator[None]:
+    """Keep our SIGTERM handler: Ray puts one in its place that leaves at once, with everything else still running."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
         return
-    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
-    ray.init(
-        address="local",
-        num_cpus=max(4, os.cpu_count() or 1),
-        include_dashboard=False,
-        object_store_memory=object_store_bytes,
-        _node_ip_address="127.0.0.1",
-        **common,
-    )
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def stop_ray() -> None:

@@ -23,6 +23,7 @@ from projections.payment_view import PaymentStore
 from projections.projector import Step, TenantStore
 from projections.retrieval import TenantReader
 from projections.store import Store
+from projections.vectors import collection_name
 
 _INDEX = IndexDecider()
 
@@ -34,7 +35,7 @@ class Tenant:
         self.generation = generation
         of_generation = directory / f"g{generation}"
         self.payments = PaymentStore(of_generation)
-        self.knowledge = KnowledgeStore(of_generation, collection=f"{name}__g{generation}", embedder=embedder)
+        self.knowledge = KnowledgeStore(of_generation, collection=collection_name(name, generation), embedder=embedder)
         self.reader = TenantReader(self.payments, self.knowledge, generation)
 
 

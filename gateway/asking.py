@@ -17,15 +17,15 @@ from domain.message import Trace
 from domain.payment import PaymentView
 from domain.settings import AskSettings
 from gateway.answer_cache import KNOWLEDGE, AnswerCache, Dependency, Key
-from gateway.answering.compose import Composition, FactCitation, PaymentEvidence, compose
-from gateway.answering.compose import Passage as QuotablePassage
+from gateway.answering.compose import Composition, compose
+from gateway.answering.evidence import Passage
 from gateway.answering.understand import understand
 from gateway.changes import Listener
 from gateway.http.problems import ProblemError
 from gateway.http.views import PaymentJson, Timestamp, payment_json, timestamp
 from gateway.ledger import Ledger
 from gateway.privacy.scrub import scrub
-from projections.retrieval import AnyFound, Evidence, Gather, Gathered, NotYet
+from projections.retrieval import AnyFound, Gather, Gathered, NotYet
 
 QUESTION_CHARS_MAX = 2_000
 GATHERS_MAX = 64
@@ -149,11 +149,12 @@ class Asker:
         if is_current and not listener.is_hearing():
             self.cache.bypasses += 1
         key = self._key(tenant, request)
-        if is_current and listener.is_hearing() and request.min_position <= listener.projected.get(PAYMENTS, 0):
+        heard = min((listener.projected.get(name, 0) for name in (PAYMENTS, DOCUMENTS)), default=0)
+        if is_current and listener.is_hearing() and request.min_position <= heard:
             cached = self.cache.get(key)
             if cached is not None:
                 # Nothing that it depends on changed up to the position that was heard last.
-                position = max(cached.position, listener.projected.get(PAYMENTS, 0))
+                position = max(cached.position, heard)
                 await self._ledger.repeat(tenant, cached.answer_id)
                 return msgspec.structs.replace(
                     cached, cached=True, position=position, lag_ms=0, as_of=timestamp(self._clock())
@@ -189,12 +190,12 @@ class Asker:
         composition = compose(
             request.question,
             understanding,
-            [_evidence(each) for each in gathered.payments],
-            [_quotable(each) for each in gathered.passages],
+            gathered.payments,
+            [msgspec.convert(each, Passage, from_attributes=True) for each in gathered.passages],
             min_score=self._settings.min_score,
         )
         now = self._clock()
-        views = {each.payment.payment_id: each.payment for each in gathered.payments}
+        views = {each.view.payment_id: each.view for each in gathered.payments}
         said = [views[payment_id] for payment_id in composition.stated_payment_ids]
         # A provider's clock may be ahead of ours: the answer speaks of all that it was told.
         as_of = request.as_of or max([now, *(payment.occurred_at for payment in said)])
@@ -210,7 +211,8 @@ class Asker:
         lane = self._lanes.setdefault(tenant, _Lane(call, self._settings.linger_ms / 1000))
         found = await lane.ask(query)
         if isinstance(found, NotYet):
-            if not await self._listener_of(tenant).wait_for(PAYMENTS, query.min_position, self._settings.wait_s):
+            needed = (PAYMENTS, DOCUMENTS) if query.top_k else (PAYMENTS,)
+            if not await self._listener_of(tenant).wait_for(needed, query.min_position, self._settings.wait_s):
                 raise position_not_reached(query.min_position)
             found = await lane.ask(query)
             if isinstance(found, NotYet):
@@ -238,26 +240,6 @@ def _check(request: AskRequest) -> None:
             raise ProblemError(400, "id.invalid", f"{name}: 1 to 200 letters, digits and any of _.:@=+~-")
     if request.as_of is not None and request.as_of.tzinfo is None:
         raise ProblemError(400, "time.without_zone", "as_of: give the time with its zone, e.g. 2026-11-22T10:00:00Z")
-
-
-def _evidence(found: Evidence) -> PaymentEvidence:
-    return PaymentEvidence(
-        view=found.payment,
-        citations=tuple(
-            FactCitation(
-                object=each.object,
-                fact_id=each.fact_id,
-                position=each.position,
-                occurred_at=each.occurred_at,
-                recorded_at=each.recorded_at,
-            )
-            for each in found.decisive
-        ),
-    )
-
-
-def _quotable(found: Any) -> QuotablePassage:  # noqa: ANN401
-    return QuotablePassage(**{name: getattr(found, name) for name in found.__struct_fields__})
 
 
 def _record(

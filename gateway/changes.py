@@ -1,7 +1,7 @@
 """Listening to what the projectors change: the cache's evictions, the hints on NATS, waiting for a position."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -82,11 +82,13 @@ class Listener:
         heard = msgspec.msgpack.decode(await self._call("changes", msgspec.msgpack.encode(wanted)), type=Changes)
         return {name: min(position, head) for name, position in heard.projected.items()}
 
-    async def wait_for(self, projection: str, position: int, timeout_s: float) -> bool:
-        """Whether the projection reached the position within the time."""
+    async def wait_for(self, projections: Sequence[str], position: int, timeout_s: float) -> bool:
+        """Whether the projections reached the position within the time."""
         try:
             async with asyncio.timeout(timeout_s), self._news:
-                await self._news.wait_for(lambda: self.projected.get(projection, 0) >= position)
+                await self._news.wait_for(
+                    lambda: all(self.projected.get(projection, 0) >= position for projection in projections)
+                )
         except TimeoutError:
             return False
         return True

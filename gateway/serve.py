@@ -94,6 +94,6 @@ async def serve(settings: NodeSettings, *, on_ready: Callable[[str, str], None],
         loop.add_signal_handler(number, stopping.set)
     async with running(settings, on_progress=on_progress) as (node, url):
         for listener in node.listeners:
-            await listener.wait_for("payments", 0, DRAIN_S)
+            await listener.wait_for((), 0, DRAIN_S)
         on_ready(url, node.nats_url)
         await stopping.wait()

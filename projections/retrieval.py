@@ -7,8 +7,8 @@ from datetime import datetime
 
 import msgspec
 
-from domain.fact import RecordedFact
-from domain.payment import PaymentView, known, registers, view
+from domain.evidence import PaymentEvidence, evidence
+from domain.payment import PaymentView
 from domain.timeline import TimelineEntry, timeline
 from projections.knowledge import DocumentView, KnowledgeStore, Passage
 from projections.payment_view import PaymentStore
@@ -61,16 +61,6 @@ class Gather(Query, frozen=True, kw_only=True, tag="gather"):
 AnyQuery = GetPayment | GetTimeline | ListPayments | GetDocument | Gather
 
 
-class DecisiveFact(msgspec.Struct, frozen=True, kw_only=True):
-    """The fact that decides an object's state: what an answer cites."""
-
-    object: str
-    fact_id: str
-    position: int
-    occurred_at: datetime
-    recorded_at: datetime
-
-
 class PaymentFound(msgspec.Struct, frozen=True, kw_only=True, tag="payment"):
     position: int
     payment: PaymentView | None
@@ -92,13 +82,6 @@ class DocumentFound(msgspec.Struct, frozen=True, kw_only=True, tag="document"):
     document: DocumentView | None
 
 
-class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """A payment and the facts that decide it."""
-
-    payment: PaymentView
-    decisive: tuple[DecisiveFact, ...]
-
-
 class Gathered(msgspec.Struct, frozen=True, kw_only=True, tag="gathered"):
     """`looked_up` are all keys that the evidence depends on, found or not. `lag_ms` is how old the oldest event is
     that is in the log and not in the view yet, 0 if there is none. `knowledge_position` is how far documents are."""
@@ -107,7 +90,7 @@ class Gathered(msgspec.Struct, frozen=True, kw_only=True, tag="gathered"):
     knowledge_position: int
     generation: int
     lag_ms: int
-    payments: list[Evidence]
+    payments: list[PaymentEvidence]
     passages: list[Passage]
     looked_up: list[str]
 
@@ -119,22 +102,6 @@ class NotYet(msgspec.Struct, frozen=True, kw_only=True, tag="not_yet"):
 
 
 AnyFound = PaymentFound | TimelineFound | PaymentsFound | DocumentFound | Gathered | NotYet
-
-
-def decisive(facts: list[RecordedFact]) -> tuple[DecisiveFact, ...]:
-    """For each object of a payment the fact that wins the fold."""
-    by_id = {recorded.fact.fact_id: recorded for recorded in facts}
-    chosen = (by_id[register.winner.fact_id] for register in registers([each.fact for each in facts]).values())
-    return tuple(
-        DecisiveFact(
-            object=recorded.fact.object,
-            fact_id=recorded.fact.fact_id,
-            position=recorded.position,
-            occurred_at=recorded.fact.occurred_at,
-            recorded_at=recorded.recorded_at,
-        )
-        for recorded in chosen
-    )
 
 
 class TenantReader:
@@ -159,7 +126,7 @@ class TenantReader:
             case GetDocument(document_id=document_id):
                 return DocumentFound(position=position, document=self.knowledge.document(document_id))
 
-    def evidence(self, query: Gather) -> tuple[list[Evidence], list[str]]:
+    def evidence(self, query: Gather) -> tuple[list[PaymentEvidence], list[str]]:
         """The payments that a question is about, newest first, and every key that the choice depends on."""
         looked_up = list(query.object_ids)
         if query.object_ids:
@@ -171,11 +138,14 @@ class TenantReader:
         else:
             wanted = []
         looked_up += wanted
-        found = []
+        found: list[PaymentEvidence] = []
         for payment_id in wanted:
-            facts = known(self.payments.facts(payment_id), as_of=query.as_of, known_at=query.known_at)
-            payment = view(payment_id, facts)
-            if payment is None or (query.scope_customer_id and payment.customer_id != query.scope_customer_id):
+            of_payment = evidence(
+                payment_id, self.payments.facts(payment_id), as_of=query.as_of, known_at=query.known_at
+            )
+            if of_payment is None:
                 continue
-            found.append(Evidence(payment=payment, decisive=decisive(facts)))
+            if query.scope_customer_id and of_payment.view.customer_id != query.scope_customer_id:
+                continue
+            found.append(of_payment)
         return found, looked_up

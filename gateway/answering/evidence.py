@@ -26,6 +26,11 @@ class FactCitation(msgspec.Struct, frozen=True, kw_only=True):
     def kind(self) -> str:
         return self.object.partition(":")[0]
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the object makes the payment's own status, and is not a refund or dispute beside it."""
+        return self.kind in {"intent", "charge", "payout"}
+
 
 class PaymentEvidence(msgspec.Struct, frozen=True, kw_only=True):
     """A payment, and for each of its objects the deciding fact."""
@@ -76,8 +81,10 @@ Citation = FactCited | DocumentCited
 def evidence(
     payment_id: str, facts: Sequence[RecordedFact], *, as_of: datetime | None = None, known_at: int | None = None
 ) -> PaymentEvidence | None:
-    """The payment as of a time in the world, as known at a log position, with what decides it; `None` if no fact
-    qualifies."""
+    """The payment and what decides it, as of a time in the world, as known at a log position.
+
+    `None` if no fact qualifies.
+    """
     chosen = known(facts, as_of=as_of, known_at=known_at)
     if not chosen:
         return None
@@ -104,8 +111,8 @@ def evidence(
 def _deciding(facts: Sequence[RecordedFact], winner: Fact) -> RecordedFact:
     """The first of the facts that lead up to the winner and say what it says.
 
-    A snapshot that only repeats a status (a captured charge, sent again when it is refunded) did not bring it about, and
-    its date is not the date of what happened.
+    A snapshot that only repeats a status (a captured charge, sent again when it is refunded) did not bring it about,
+    and its date is not the date of what happened.
     """
     up_to_winner = [recorded for recorded in facts if precedence(recorded.fact) <= precedence(winner)]
     deciding = None

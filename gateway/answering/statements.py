@@ -10,14 +10,15 @@ from gateway.answering.wording import CANCELLATIONS, CLAIMS, FAILURES, amount, d
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """One or more sentences, and the facts that they rest on.
+    """One or more sentences, the facts that they rest on, and the payments that they are about.
 
-    `stated` are the payments of which it states how they stand; what is only being checked is not stated.
+    `is_settled` is whether they say how the payments stand, and not only that this is being checked.
     """
 
     text: str
     facts: tuple[FactCitation, ...] = ()
-    stated: tuple[str, ...] = ()
+    about: tuple[str, ...] = ()
+    is_settled: bool = True
 
 
 # The statuses of an object that make the payment's own status: of a charge and of a payout, in our words.
@@ -30,37 +31,38 @@ _BEHIND: Mapping[PaymentStatus, frozenset[str]] = {
 def deciding(evidence: PaymentEvidence) -> FactCitation:
     """The fact that decides the payment's own status: the intent's, or a charge's or payout's that says more."""
     status = evidence.view.status
-    own = [citation for citation in evidence.citations if citation.kind in {"intent", "charge", "payout"}]
-    own.sort(key=lambda citation: ("intent", "charge", "payout").index(citation.kind))
     behind = _BEHIND.get(status, frozenset({status}))
-    proofs = [citation for citation in own if citation.status == status] or [
-        citation for citation in own if citation.status in behind
-    ]
-    # Without any of them, the money's return is what proves that it was taken.
-    return (proofs or own or list(evidence.citations))[0]
+    for kind in ("intent", "charge", "payout"):
+        proofs = [each for each in evidence.citations if each.kind == kind and each.status in behind]
+        if proofs:
+            return max(proofs, key=lambda each: (each.occurred_at, each.fact_id))
+    # Without any of them it is the first that is known, or the money's return, which proves that it was taken.
+    own = [each for each in evidence.citations if each.is_own]
+    return (own or evidence.citations)[0]
 
 
 def checking(evidence: PaymentEvidence) -> Statement:
     """Reports that contradict each other settle nothing."""
     return Statement(
-        text=f"The provider's reports about payment {evidence.view.payment_id} contradict each other. It is being checked "
-        "with the provider, and until then nothing about this payment is settled.",
+        text=f"The provider's reports about payment {evidence.view.payment_id} contradict each other. "
+        "It is being checked with the provider, and until then nothing about this payment is settled.",
         facts=evidence.citations,
+        about=(evidence.view.payment_id,),
+        is_settled=False,
     )
 
 
 def of_status(evidence: PaymentEvidence) -> Statement:
     """How the payment itself stands."""
     fact = deciding(evidence)
-    return Statement(text=sentence(_status(evidence.view, fact)), facts=(fact,), stated=(evidence.view.payment_id,))
+    return Statement(text=sentence(_status(evidence.view, fact)), facts=(fact,), about=(evidence.view.payment_id,))
 
 
 def _status(view: PaymentView, fact: FactCitation) -> str:
     subject = payment(view)
     # A refund that is all we know proves the capture, not its date.
-    is_own = fact.kind in {"intent", "charge", "payout"}
-    on = f" on {day(fact.occurred_at)}" if is_own else ""
-    since = f" since {day(fact.occurred_at)}" if is_own else ""
+    on = f" on {day(fact.occurred_at)}" if fact.is_own else ""
+    since = f" since {day(fact.occurred_at)}" if fact.is_own else ""
     match view.status:
         case "pending":
             return f"{subject} is pending{since}: it has not been paid"
@@ -71,7 +73,7 @@ def _status(view: PaymentView, fact: FactCitation) -> str:
         case "authorized":
             return f"{subject} is authorized{since}: the money is reserved and has not been taken"
         case "captured":
-            part = f"{amount(view, view.captured_minor)} of " if 0 < view.captured_minor != view.amount_minor else ""
+            part = f"{amount(view, view.captured_minor)} of " if 0 < view.captured_minor < view.amount_minor else ""
             return f"{part}{subject} was captured{on}"
         case "failed":
             return f"{subject} failed{on}{in_words(view.reason, FAILURES)}; no money was taken"
@@ -96,14 +98,15 @@ def _of_refund(evidence: PaymentEvidence, refund: PartView) -> Statement:
         case "requires_action":
             text = f"{subject} is waiting since {on} for an action that it requires of the customer"
         case "succeeded":
-            text = f"{amount(view, refund.amount_minor)} of payment {view.payment_id} was refunded on {on} (refund {refund.id})"
+            returned = amount(view, refund.amount_minor)
+            text = f"{returned} of payment {view.payment_id} was refunded on {on} (refund {refund.id})"
         case "failed":
             text = f"{subject} failed on {on}{in_words(refund.reason, FAILURES)}; {_not_returned(view)}"
         case "canceled":
-            text = f"{subject} was canceled on {on}{in_words(refund.reason, CANCELLATIONS)}; {_not_returned(view)}"
+            text = f"{subject} was canceled on {on}{in_words(refund.reason, FAILURES)}; {_not_returned(view)}"
         case status:
             text = f"{subject} is reported as {status} since {on}"
-    return Statement(text=sentence(text), facts=(fact,), stated=(view.payment_id,))
+    return Statement(text=sentence(text), facts=(fact,), about=(view.payment_id,))
 
 
 def _not_returned(view: PaymentView) -> str:
@@ -120,9 +123,7 @@ def no_refund(evidence: PaymentEvidence) -> Statement:
         text = f"I have not heard of a refund for payment {view.payment_id} so far"
     else:
         text = f"there is no refund for payment {view.payment_id}"
-    return Statement(
-        text=f"{sentence(text)} {sentence(_status(view, fact))}", facts=(fact,), stated=(view.payment_id,)
-    )
+    return Statement(text=f"{sentence(text)} {sentence(_status(view, fact))}", facts=(fact,), about=(view.payment_id,))
 
 
 def of_disputes(evidence: PaymentEvidence) -> list[Statement]:
@@ -150,7 +151,7 @@ def _of_dispute(evidence: PaymentEvidence, dispute: PartView) -> Statement:
             text = f"{subject} was lost on {on}: the decision is in the customer's favour"
         case status:
             text = f"{subject} is reported as {status} since {on}"
-    return Statement(text=sentence(text), facts=(fact,), stated=(view.payment_id,))
+    return Statement(text=sentence(text), facts=(fact,), about=(view.payment_id,))
 
 
 def no_dispute(evidence: PaymentEvidence) -> Statement:
@@ -160,7 +161,7 @@ def no_dispute(evidence: PaymentEvidence) -> Statement:
     return Statement(
         text=f"{heard} about payment {view.payment_id}. {sentence(_status(view, fact))}",
         facts=(fact,),
-        stated=(view.payment_id,),
+        about=(view.payment_id,),
     )
 
 
@@ -188,20 +189,18 @@ def _of_payout(evidence: PaymentEvidence, payout: PartView) -> Statement:
             text = f"{subject} was canceled on {on}"
         case status:
             text = f"{subject} is reported as {status} since {on}"
-    return Statement(text=sentence(text), facts=(fact,), stated=(view.payment_id,))
+    return Statement(text=sentence(text), facts=(fact,), about=(view.payment_id,))
 
 
 def caveat(evidence: PaymentEvidence) -> list[Statement]:
     """That something is missing, where it is."""
     if evidence.view.certainty != "incomplete":
         return []
-    text = f"Something that payment {evidence.view.payment_id} refers to has not arrived yet; it may change this answer."
-    return [Statement(text=text)]
+    missing = f"something that payment {evidence.view.payment_id} refers to has not arrived yet"
+    return [Statement(text=sentence(f"{missing}; it may change this answer"))]
 
 
-def whole(evidence: PaymentEvidence) -> list[Statement]:
-    """Everything known of the payment: itself, its refunds, its disputes, its payouts."""
-    if evidence.view.certainty == "conflicting":
-        return [checking(evidence)]
+def everything(evidence: PaymentEvidence) -> list[Statement]:
+    """All that is known of the payment: itself, its refunds, its disputes; of a payout that alone."""
     own: Sequence[Statement] = of_payouts(evidence) or [of_status(evidence)]
-    return [*own, *of_refunds(evidence), *of_disputes(evidence), *caveat(evidence)]
+    return [*own, *of_refunds(evidence), *of_disputes(evidence)]

@@ -49,49 +49,75 @@ class Understanding(msgspec.Struct, frozen=True, kw_only=True):
 
 # Signal -> the words and phrases that give it.
 _PHRASES: Mapping[str, str] = {
-    "refund": "refund, refunds, refunded, refunding, reimburse, reimbursed, reimbursement, money back, money returned, "
-    "give me back my money, give me my money back, money has been returned, returned to me, pay me back, paid back, "
-    "returned transaction, returned item, returned something, returned an item, credit me, "
-    "a return, my return, return cleared, hoan tien, tien hoan, hoan lai, hoan tra, tra lai tien, tien tra lai",
+    "refund": (
+        "refund, refunds, refunded, refunding, reimburse, reimbursed, reimbursement, money back, money returned, give "
+        "me back my money, give me my money back, money has been returned, returned to me, pay me back, paid back, "
+        "returned transaction, returned item, returned something, returned an item, credit me, a return, my return, "
+        "return cleared, hoan tien, tien hoan, hoan lai, hoan tra, tra lai tien, tien tra lai"
+    ),
     "take_back": "return, returning, huy don, tra hang, doi tra",
-    "cancel": "cancel, canceling, cancelling, stop payment, stop the payment, purchases cancelled, purchase cancelled, "
-    "order cancelled, huy",
-    "twice": "twice, two times, 2 times, 2x, double, doubled, duplicate, duplicated, duplicates, multiple times, "
-    "many times, several times, three times, repeated, repeatedly, over and over, more than once, two of the same, "
-    "multiple of the same, multiple charges, multiple payments, multiple transactions, the same charge, "
-    "the same transaction, the same payment, same charges, both charges, second time, both times, two charges, two payments, "
-    "hai lan, 2 lan, nhieu lan, trung lap, bi trung, bi lap",
-    "charge": "charge, charged, charges, charging, billed, billing, deducted, debited, debit, debits, debiting, took, "
-    "taken, bi tru, tru tien, thu tien, tinh tien",
-    "payment": "payment, payments, paid, pay, transaction, transactions, purchase, purchases, purchased, order, "
-    "checkout, thanh toan, giao dich, don hang, chuyen khoan",
-    "reverse": "reverted, revert, reverts, reverting, reversed, reversal, came back, come back, comes back, went back, "
-    "go back, sent back, put back, gave the money back, back in my account, back into my account, returned to my account, "
-    "transferred back, returned, payment returned, payment was returned, returned payment, was cancelled, been cancelled, is cancelled, "
-    "was canceled, been canceled, payment cancelled, payments cancelled, bi hoan, bi huy, da huy",
-    "dispute": "dispute, disputes, disputed, disputing, chargeback, chargebacks, charge back, tranh chap, khieu nai, "
-    "boi hoan",
-    "decline": "decline, declines, declined, declining, denied, deny, denies, rejected, reject, rejects, rejecting, "
-    "refused, refuse, refuses, not accepted, not been accepted, wasnt accepted, tu choi",
-    "fail": "fail, fails, failed, failing, failure, unsuccessful, not go through, not going through, didnt go through, "
-    "doesnt go through, wont go through, hasnt gone through, not gone through, not work, not working, didnt work, "
-    "doesnt work, wont work, isnt working, stopped, error, that bai, khong thanh cong, bi loi, khong duoc",
+    "cancel": (
+        "cancel, canceling, cancelling, stop payment, stop the payment, purchases cancelled, purchase cancelled, "
+        "order cancelled, huy"
+    ),
+    "twice": (
+        "twice, two times, 2 times, 2x, double, doubled, duplicate, duplicated, duplicates, multiple times, many "
+        "times, several times, three times, repeated, repeatedly, over and over, more than once, two of the same, "
+        "multiple of the same, multiple charges, multiple payments, multiple transactions, the same charge, the same "
+        "transaction, the same payment, same charges, both charges, second time, both times, two charges, two "
+        "payments, hai lan, 2 lan, nhieu lan, trung lap, bi trung, bi lap"
+    ),
+    "charge": (
+        "charge, charged, charges, charging, billed, billing, deducted, debited, debit, debits, debiting, took, "
+        "taken, bi tru, tru tien, thu tien, tinh tien"
+    ),
+    "payment": (
+        "payment, payments, paid, pay, transaction, transactions, purchase, purchases, purchased, order, checkout, "
+        "thanh toan, giao dich, don hang, chuyen khoan"
+    ),
+    "reverse": (
+        "reverted, revert, reverts, reverting, reversed, reversal, came back, come back, comes back, went back, go "
+        "back, sent back, put back, gave the money back, back in my account, back into my account, returned to my "
+        "account, transferred back, returned, payment returned, payment was returned, returned payment, was "
+        "cancelled, been cancelled, is cancelled, was canceled, been canceled, payment cancelled, payments cancelled, "
+        "bi hoan, bi huy, da huy"
+    ),
+    "dispute": (
+        "dispute, disputes, disputed, disputing, chargeback, chargebacks, charge back, tranh chap, khieu nai, boi hoan"
+    ),
+    "decline": (
+        "decline, declines, declined, declining, denied, deny, denies, rejected, reject, rejects, rejecting, refused, "
+        "refuse, refuses, not accepted, not been accepted, wasnt accepted, tu choi"
+    ),
+    "fail": (
+        "fail, fails, failed, failing, failure, unsuccessful, not go through, not going through, didnt go through, "
+        "doesnt go through, wont go through, hasnt gone through, not gone through, not work, not working, didnt work, "
+        "doesnt work, wont work, isnt working, stopped, error, that bai, khong thanh cong, bi loi, khong duoc"
+    ),
     "why": "why, reason, reasons, cause, explain, how come, tai sao, vi sao, ly do, sao lai",
-    "where": "where, when, status, track, tracking, update, updated, missing, waiting, pending, show, shows, shown, "
-    "showing, showed, arrive, arrived, arriving, appear, appears, appeared, see, find, receive, received, gotten, "
-    "gone through, come through, went through, complete, completed, processed, happened, happening, progress, yet, "
-    "taking so long, taking too long, o dau, dau roi, khi nao, bao gio, trang thai, tinh trang, chua, nhan duoc, "
-    "the nao roi, den dau, xong",
+    "where": (
+        "where, when, status, track, tracking, update, updated, missing, waiting, pending, show, shows, shown, "
+        "showing, showed, arrive, arrived, arriving, appear, appears, appeared, see, find, receive, received, gotten, "
+        "gone through, come through, went through, complete, completed, processed, happened, happening, progress, "
+        "yet, taking so long, taking too long, o dau, dau roi, khi nao, bao gio, trang thai, tinh trang, chua, nhan "
+        "duoc, the nao roi, den dau, xong"
+    ),
     "duration": "how long, how many days, how soon, how fast, bao lau, may ngay, bao nhieu ngay",
-    "general": "how long does, how long do, how many days does, how many days do, usually, normally, typically, generally, "
-    "thuong",
-    "how": "how do i, how do you, how does, how can i, how can you, how could i, how to, how would i, how should i, "
-    "how do we, how is, can i, can you, could i, may i, am i able, are you able, is it possible, do you, does the, "
-    "is there a way, what happens, what do i, what should i, should i, where do i, where can i, where should i, "
-    "who do i, whats the procedure, what is the procedure, steps, lam sao, lam the nao, nhu the nao, co the, "
-    "co duoc, cach nao, lam gi",
-    "rule": "policy, policies, rule, rules, terms, conditions, eligible, eligibility, procedure, allowed, offer, "
-    "refundable, fee, fees, deadline, learning more, chinh sach, quy dinh, dieu kien, quy trinh, thu tuc",
+    "general": (
+        "how long does, how long do, how many days does, how many days do, usually, normally, typically, generally, "
+        "thuong"
+    ),
+    "how": (
+        "how do i, how do you, how does, how can i, how can you, how could i, how to, how would i, how should i, how "
+        "do we, how is, can i, can you, could i, may i, am i able, are you able, is it possible, do you, does the, is "
+        "there a way, what happens, what do i, what should i, should i, where do i, where can i, where should i, who "
+        "do i, whats the procedure, what is the procedure, steps, lam sao, lam the nao, nhu the nao, co the, co duoc, "
+        "cach nao, lam gi"
+    ),
+    "rule": (
+        "policy, policies, rule, rules, terms, conditions, eligible, eligibility, procedure, allowed, offer, "
+        "refundable, fee, fees, deadline, learning more, chinh sach, quy dinh, dieu kien, quy trinh, thu tuc"
+    ),
     "mine": "my, mine, me, cua toi, cua minh, cua em, cho toi, cho minh, cho em",
     "payout": "payout, payouts, pay out, paid out, settlement, settlements, quyet toan, chi tra",
 }
@@ -163,7 +189,7 @@ _FOLLOWERS = _by_first_word()
 _WORD_RE = re.compile(r"[a-z0-9]+")
 _MARKS_RE = re.compile(r"[\u0300-\u036f]+")
 _FOLDS = str.maketrans({"đ": "d", "'": "", "\u2019": ""})
-_ID_RE = re.compile(r"(?<![A-Za-z0-9_])(pi|ch|py|po|re|pyr|dp|du)_([A-Za-z0-9_]*[A-Za-z0-9])")
+_ID_RE = re.compile(r"(?<![A-Za-z0-9_])(pi|ch|py|po|re|pyr|dp|du)_([A-Za-z0-9_]{0,199}[A-Za-z0-9])")
 _SIGNALS_OF_PREFIX = {
     "po": "payout_id",
     "re": "refund_id",
@@ -173,9 +199,12 @@ _SIGNALS_OF_PREFIX = {
 }
 _PAYMENT_PREFIXES = frozenset({"pi", "ch", "py", "po"})
 
+_CODES = (
+    "AED AUD BHD BRL CAD CHF CNY CZK DKK EUR GBP HKD HUF IDR INR JPY KRW KWD MXN MYR NOK NZD PHP PLN SEK SGD THB TWD "
+    "USD VND ZAR"
+)
 _CURRENCIES = {
-    **{code.lower(): code for code in "EUR USD GBP VND JPY AUD CAD CHF CNY HKD SGD THB KRW INR IDR MYR PHP TWD".split()},
-    **{code.lower(): code for code in "SEK NOK DKK PLN CZK HUF NZD BRL MXN ZAR AED KWD BHD".split()},
+    **{code.lower(): code for code in _CODES.split()},
     **dict.fromkeys("€ euro euros".split(), "EUR"),
     **dict.fromkeys("$ dollar dollars us$".split(), "USD"),
     **dict.fromkeys("£ pound pounds".split(), "GBP"),
@@ -239,7 +268,8 @@ def _intent(signals: set[str]) -> Intent:
 def _amounts(question: str) -> Iterator[Amount]:
     for match in _AMOUNT_RE.finditer(question):
         currency = _CURRENCIES.get((match["before"] or match["after"] or "").lower(), "")
-        yield Amount(amount_minor=_minor(match["number"] or match["first"] or match["bare"], currency), currency=currency)
+        number = match["number"] or match["first"] or match["bare"]
+        yield Amount(amount_minor=_minor(number, currency), currency=currency)
 
 
 def _minor(number: str, currency: str) -> int:
@@ -254,5 +284,5 @@ def _minor(number: str, currency: str) -> int:
         digits = len(number) - separator - 1
         if digits in {1, 2, decimals}:
             whole, part = number[:separator], number[separator + 1 :]
-    units = int(re.sub(r"[^0-9]", "", whole))
-    return units * 10**decimals + int(part.ljust(decimals, "0") or "0")
+    units = re.sub(r"[^0-9]", "", whole)
+    return int(f"{units}{part.ljust(decimals, '0')}")

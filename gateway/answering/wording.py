@@ -7,9 +7,8 @@ from datetime import UTC, datetime
 from domain.money import format_amount
 from domain.payment import PaymentView
 
-_MONTHS = (
-    "January February March April May June July August September October November December".split()  # Not the locale's.
-)
+# Not the locale's: an answer is the same on every machine.
+_MONTHS = "January February March April May June July August September October November December".split()
 # What may stand in an answer though no table knows it: a code, and no prose.
 _CODE_RE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 

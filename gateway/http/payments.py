@@ -51,7 +51,7 @@ async def look_up(node: Node, query: Query, shape: type[FoundT], *, projection: 
         [found] = await query_all(call, [query])
         if isinstance(found, NotYet):
             listener = node.listener(query.tenant)
-            if not await listener.wait_for(projection, query.min_position, node.settings.ask.wait_s):
+            if not await listener.wait_for((projection,), query.min_position, node.settings.ask.wait_s):
                 raise position_not_reached(query.min_position)
             [found] = await query_all(call, [query])
     except RetryableError as error:

@@ -7,8 +7,8 @@ import pytest
 
 from domain.fact import Fact
 from domain.lifecycle import lifecycle
-from domain.payment import PaymentView, fold, register, view
-from tests.domain.examples import PAYMENT, at, fact, recorded
+from domain.payment import PaymentView, fold, register
+from tests.domain.examples import PAYMENT, fact
 
 
 def folded(*facts: Fact) -> PaymentView:
@@ -111,7 +111,11 @@ def test_a_providers_sequence_stands_above_legality_and_clocks() -> None:
     reversed_ = fact("e2", "intent", "failed", 1, sequence=3)
 
     assert winner(booked, reversed_) == "e2"
-    assert not is_conflicting(booked, reversed_)
+
+
+@pytest.mark.parametrize(("one", "other"), [("captured", "canceled"), ("failed", "requires_action")])
+def test_a_providers_sequence_leaves_nothing_undecided(one: str, other: str) -> None:
+    assert not is_conflicting(fact("e1", "intent", one, 7, sequence=2), fact("e2", "intent", other, 7, sequence=3))
 
 
 def test_without_a_table_time_alone_orders() -> None:
@@ -157,6 +161,16 @@ def test_the_latest_reading_has_the_authority() -> None:
     assert winner(*readings) == "e2"
 
 
+def test_of_two_readings_in_one_second_the_id_decides() -> None:
+    """Both orders are told, and one reading must lose its authority in both."""
+    readings = [
+        fact("e1", "intent", "captured", 10, source="pull"),
+        fact("e2", "intent", "processing", 10, source="pull"),
+    ]
+
+    assert winner(*readings) == "e2"
+
+
 # When the facts contradict each other.
 
 
@@ -179,8 +193,16 @@ def test_two_statuses_of_one_second_that_may_each_follow_the_other_are_a_conflic
     assert not is_conflicting(fact("e1", object_key, one, 7), fact("e2", object_key, other, 8))
 
 
-def test_a_second_in_which_one_order_only_is_legal_is_no_conflict() -> None:
-    assert not is_conflicting(fact("e1", "refund:re_1", "succeeded", 7), fact("e2", "refund:re_1", "failed", 7))
+@pytest.mark.parametrize(
+    ("object_key", "earlier", "later"),
+    [
+        ("intent", "requires_action", "authorized"),
+        ("dispute:dp_1", "open", "under_review"),
+        ("refund:re_1", "succeeded", "failed"),
+    ],
+)
+def test_a_second_in_which_one_order_only_is_legal_is_no_conflict(object_key: str, earlier: str, later: str) -> None:
+    assert not is_conflicting(fact("e1", object_key, earlier, 7), fact("e2", object_key, later, 7))
 
 
 def test_a_conflict_that_something_later_settled_is_none() -> None:
@@ -227,6 +249,15 @@ def test_a_payment_whose_last_attempt_holds_the_money_is_authorized() -> None:
     assert folded(*attempts).status == "authorized"
     assert folded(*attempts).reason == ""
     assert folded(*attempts, fact("e3", "intent", "failed", 2, amount_minor=4900)).status == "authorized"
+
+
+def test_a_hold_stays_although_a_later_attempt_failed() -> None:
+    attempts = [
+        fact("e1", "charge:ch_1", "authorized", 1, authorized_minor=4900),
+        fact("e2", "charge:ch_2", "failed", 5, reason="card_declined"),
+    ]
+
+    assert folded(*attempts).status == "authorized"
 
 
 def test_a_payment_whose_last_attempt_is_pending_is_processing() -> None:
@@ -348,59 +379,3 @@ def test_the_customer_is_the_one_that_was_named_last() -> None:
     )
 
     assert payment.customer_id == "cus_2"
-
-
-# The two clocks.
-
-STORY = recorded(
-    fact("e1", "intent", "captured", 10, amount_minor=4900),
-    fact("e2", "refund:re_1", "succeeded", 100, amount_minor=1900),
-    fact("e3", "intent", "pending", 0, amount_minor=4900),
-    fact("e4", "refund:re_1", "failed", 200, amount_minor=1900),
-)
-
-
-def test_before_the_first_fact_there_is_no_payment() -> None:
-    assert view(PAYMENT, STORY, as_of=at(-1)) is None
-    assert view(PAYMENT, STORY, known_at=0) is None
-    assert view(PAYMENT, []) is None
-
-
-@pytest.mark.parametrize(
-    ("seconds", "status", "refunds", "facts", "position"),
-    [
-        (0, "pending", [], 1, 3),
-        (9.9, "pending", [], 1, 3),
-        (10, "captured", [], 2, 3),
-        (100, "captured", ["succeeded"], 3, 3),
-        (200, "captured", ["failed"], 4, 4),
-    ],
-)
-def test_as_of_a_time_only_what_had_occurred_counts(
-    seconds: float, status: str, refunds: list[str], facts: int, position: int
-) -> None:
-    payment = view(PAYMENT, STORY, as_of=at(seconds))
-
-    assert payment is not None
-    assert (payment.status, [each.status for each in payment.refunds]) == (status, refunds)
-    assert (payment.facts, payment.position) == (facts, position)
-
-
-@pytest.mark.parametrize(
-    ("known_at", "status", "refunds"),
-    [(1, "captured", []), (2, "captured", ["succeeded"]), (3, "captured", ["succeeded"]), (4, "captured", ["failed"])],
-)
-def test_known_at_a_position_only_what_had_been_recorded_counts(known_at: int, status: str, refunds: list[str]) -> None:
-    payment = view(PAYMENT, STORY, known_at=known_at)
-
-    assert payment is not None
-    assert (payment.status, [each.status for each in payment.refunds]) == (status, refunds)
-    assert (payment.facts, payment.position) == (known_at, known_at)
-
-
-def test_both_clocks_cut_together() -> None:
-    """As of second 200, as known before the failure was recorded."""
-    payment = view(PAYMENT, STORY, as_of=at(200), known_at=3)
-
-    assert payment is not None
-    assert payment.refunded_minor == 1900

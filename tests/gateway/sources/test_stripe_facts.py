@@ -43,7 +43,7 @@ def test_an_intent_is_read_whole() -> None:
 
 
 def test_a_charge_is_read_whole() -> None:
-    assert fact(event("charge.updated", charge(amount_captured=3000, amount_refunded=1900))) == Fact(
+    assert fact(event("charge.updated", charge(amount_captured=3000, amount_refunded=2400))) == Fact(
         fact_id="stripe:evt_1",
         provider="stripe",
         payment_id="pi_1",
@@ -54,7 +54,7 @@ def test_a_charge_is_read_whole() -> None:
         currency="EUR",
         authorized_minor=4900,
         captured_minor=3000,
-        refunded_minor=1900,
+        refunded_minor=500,
         customer_id="cus_1",
         refers_to=("intent",),
         raw="INGEST:7",
