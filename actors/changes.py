@@ -66,9 +66,12 @@ class ChangeLog:
             return self._projected[projection]
 
     def after(self, wanted: AwaitChanges) -> Changes:
-        """The changes from a number on, as soon as there is one, or none after the timeout."""
+        """The changes from a number on, as soon as there is one, or none after the timeout.
+
+        A number that is yet to come was given out by another incarnation: whoever asks for it is told so at once.
+        """
         with self._news:
-            self._news.wait_for(lambda: self._next > wanted.after, wanted.timeout_s)
+            self._news.wait_for(lambda: self._next != wanted.after, wanted.timeout_s)
             oldest = self._next - len(self._changes)
             first = min(max(wanted.after, oldest), self._next)
             return Changes(

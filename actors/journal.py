@@ -1,9 +1,10 @@
 """The journal: one append per batch, fenced, contiguous, all or nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import msgspec
-from eventsourcing.persistence import DataError, IntegrityError, OperationalError, PersistenceError, StoredEvent
+from eventsourcing.persistence import DataError, IntegrityError, PersistenceError, StoredEvent
 
 from actors.recorder import LogRecorder, Snapshot
 from domain.codec import Envelope, decode_envelope, encode_envelope
@@ -19,6 +20,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     envelope: Envelope
 
 
+# What msgspec raises for a value that it cannot encode: a lone surrogate, an integer of more than 64 bits, a stray type.
+ENCODING_ERRORS = (ValueError, OverflowError, TypeError)
+
+
 class Journal:
     """Reads and appends streams. Its callers are the only writers of the streams whose leases they hold."""
 
@@ -30,15 +35,28 @@ class Journal:
         return self._recorder.take_leases(leases, owner)
 
     def load(self, floors: Mapping[str, int]) -> list[Entry]:
-        """The events of many streams (stream -> the version to start after), each stream in order."""
+        """The events of many streams (stream -> the version to start after), each stream in order.
+
+        Raises:
+            RetryableError: the store cannot be read now.
+            TerminalError: what lies there is no event of ours.
+        """
+        with _reading():
+            stored = self._recorder.select_streams(floors)
         return [
-            Entry(stream=str(stored.originator_id), version=stored.originator_version, envelope=decode_envelope(stored.state))
-            for stored in self._recorder.select_streams(floors)
+            Entry(stream=str(each.originator_id), version=each.originator_version, envelope=_envelope(each))
+            for each in stored
         ]
 
     def snapshots(self, streams: Sequence[str]) -> list[Snapshot]:
-        """The snapshots that exist for these streams."""
-        return self._recorder.select_snapshots(streams)
+        """The snapshots that exist for these streams. Raises `RetryableError` if the store cannot be read now."""
+        with _reading():
+            return self._recorder.select_snapshots(streams)
+
+    def check_leases(self, leases: Mapping[str, int]) -> None:
+        """Raises `FencedError` if a lease was taken by another writer, `RetryableError` if that cannot be read now."""
+        with _reading():
+            self._recorder.check_leases(leases)
 
     def append(
         self, entries: Sequence[Entry], *, leases: Mapping[str, int], snapshots: Sequence[Snapshot] = ()
@@ -49,35 +67,34 @@ class Journal:
             FencedError: a lease was taken by another writer.
             LostRaceError: a stream moved on since it was loaded.
             RetryableError: the store cannot commit now, and nothing was written.
-            TerminalError: the store refuses the content, and nothing was written.
+            TerminalError: the content cannot be encoded or the store refuses it, and nothing was written.
         """
         assert 0 < len(entries) <= BATCH_MAX, f"a batch has 1 to {BATCH_MAX} events, not {len(entries)}"
-        stored = [
-            StoredEvent(entry.stream, entry.version, *encode_envelope(entry.envelope)) for entry in entries
-        ]
+        try:
+            stored = [StoredEvent(entry.stream, entry.version, *encode_envelope(entry.envelope)) for entry in entries]
+        except ENCODING_ERRORS as error:
+            raise TerminalError(f"the batch cannot be encoded: {error}") from error
         try:
             return list(self._recorder.append(stored, leases=leases, snapshots=snapshots))
+        except (DataError, OverflowError) as error:
+            raise TerminalError(f"the log refuses the batch: {error}") from error
         except IntegrityError as error:
             if (positions := self._committed(entries)) is not None:
                 return positions
             raise LostRaceError(entries[0].stream) from error
-        except OperationalError as error:
+        except PersistenceError as error:
             # The commit may have happened although its outcome was lost: ask the log before calling it a failure.
             if (positions := self._committed(entries)) is not None:
                 return positions
             raise RetryableError(f"the log cannot commit now: {error}") from error
-        except (DataError, PersistenceError, OverflowError) as error:
-            raise TerminalError(f"the log refuses the batch: {error}") from error
 
     def _committed(self, entries: Sequence[Entry]) -> list[int] | None:
         """The positions of a batch that is in the log already, by its commit id; `None` if it is not."""
         versions: dict[str, list[int]] = {}
         for entry in entries:
             versions.setdefault(entry.stream, []).append(entry.version)
-        try:
+        with _reading():
             found = {stream: self._recorder.select_positions(stream, each) for stream, each in versions.items()}
-        except OperationalError as error:
-            raise RetryableError(f"the log cannot be read now: {error}") from error
         positions = []
         for entry in entries:
             position, state = found[entry.stream].get(entry.version, (0, b""))
@@ -85,3 +102,19 @@ class Journal:
                 return None
             positions.append(position)
         return positions
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    try:
+        yield
+    except PersistenceError as error:
+        raise RetryableError(f"the log cannot be read now: {error}") from error
+
+
+def _envelope(stored: StoredEvent) -> Envelope:
+    try:
+        return decode_envelope(stored.state)
+    except ValueError as error:
+        where = f"{stored.originator_id}, version {stored.originator_version}"
+        raise TerminalError(f"an event in the log cannot be decoded ({where}): {error}") from error

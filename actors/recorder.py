@@ -7,13 +7,15 @@ It differs from the library's recorder where a total order needs it to:
 - leases, contiguity and snapshots are checked and written in the transaction that appends.
 """
 
+import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 from uuid import UUID
 
 import msgspec
-from eventsourcing.persistence import IntegrityError, Notification, StoredEvent
+from eventsourcing.persistence import IntegrityError, Notification, OperationalError, StoredEvent
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore, SQLiteTransaction
 
 from domain.errors import FencedError
@@ -31,12 +33,30 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImmediateTransaction(SQLiteTransaction):
-    """A transaction that holds the write lock from its first statement on."""
+    """A transaction that holds the write lock from its first statement on, and whose commit is fsynced."""
 
     def __enter__(self) -> SQLiteCursor:
         cursor = self.connection.cursor()
-        cursor.execute("BEGIN IMMEDIATE")
+        try:
+            # Every connection of the pool is told: what it does unasked was chosen when SQLite was compiled.
+            cursor.execute("PRAGMA synchronous=FULL")
+            cursor.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            raise OperationalError(error) from error
         return cursor
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_val: BaseException | None,
+        exc_tb: TracebackType | None,
+    ) -> None:
+        try:
+            super().__exit__(exc_type, exc_val, exc_tb)
+        except BaseException:
+            # A commit that failed may leave the transaction open, and the connection goes back to the pool.
+            self.connection.rollback()
+            raise
 
 
 class LogRecorder(SQLiteApplicationRecorder):
@@ -98,6 +118,11 @@ class LogRecorder(SQLiteApplicationRecorder):
             )
         assert positions is not None
         return positions
+
+    def check_leases(self, leases: Mapping[str, int]) -> None:
+        """Raises `FencedError` if one of `leases` (lease -> epoch held) was taken by another writer."""
+        with self.datastore.transaction(commit=False) as cursor:
+            self._check_leases(cursor, leases)
 
     def _check_leases(self, cursor: SQLiteCursor, leases: Mapping[str, int]) -> None:
         for lease, held in leases.items():

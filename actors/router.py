@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from domain.codec import Submission, decode_replies, encode_submissions
-from domain.errors import RetryableError
+from domain.errors import RetryableError, TerminalError
 from domain.message import Failed, Reply
 from domain.settings import BATCH_MAX
 from domain.sharding import bucket_of, shard_of
@@ -59,8 +59,14 @@ class _Lane:
         batch = [submission for group in groups for submission in group.batch]
         try:
             replies = decode_replies(await self._endpoint.call("handle", encode_submissions(batch)))
-        except RetryableError as error:
-            replies = [Failed(reason=error.reason, retryable=True) for _ in batch]
+            assert len(replies) == len(batch), f"{len(batch)} commands were answered by {len(replies)} replies"
+        except (RetryableError, TerminalError) as error:
+            replies = [Failed(reason=error.reason, retryable=isinstance(error, RetryableError)) for _ in batch]
+        except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait, not to this task
+            for group in groups:
+                if not group.replies.done():
+                    group.replies.set_exception(error)
+            return
         start = 0
         for group in groups:
             end = start + len(group.batch)
@@ -88,6 +94,7 @@ class Router:
         calls_max: int = 2,
     ) -> None:
         self._bucket = bucket
+        self._batch_max = batch_max
         self._lanes = [_Lane(endpoint, batch_max=batch_max, calls_max=calls_max) for endpoint in endpoints]
 
     async def submit(self, batch: Sequence[Submission]) -> list[Reply]:
@@ -97,8 +104,8 @@ class Router:
             by_shard.setdefault(shard_of(self._bucket(submission.stream), len(self._lanes)), []).append(index)
         groups = []
         for shard, indices in by_shard.items():
-            for start in range(0, len(indices), BATCH_MAX):
-                chosen = indices[start : start + BATCH_MAX]
+            for start in range(0, len(indices), self._batch_max):
+                chosen = indices[start : start + self._batch_max]
                 group = _Group([batch[index] for index in chosen])
                 self._lanes[shard].enqueue(group)
                 groups.append((chosen, group))

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from actors.journal import Entry, Journal
+from actors.journal import ENCODING_ERRORS, Entry, Journal
 from actors.recorder import Snapshot
 from domain.codec import Envelope, Submission
 from domain.errors import FencedError, LostRaceError, Rejection, RetryableError, TerminalError
@@ -100,13 +100,13 @@ class Shard:
         """Decide and append a batch; one reply per command, in order. A reply is given only for what is durable.
 
         Raises:
-            FencedError: another writer has taken over; nothing of this batch was written and nothing ever will be.
+            FencedError: another writer has taken over, and nothing will ever be written here again. Parts of a batch
+                that were appended before are in the log; sent again, they are found to be known.
         """
         replies: list[Reply] = []
         for start in range(0, len(batch), BATCH_MAX):
             replies.extend(self._handle(batch[start : start + BATCH_MAX]))
-        self.stats.commands += len(batch)
-        self.stats.aggregates = len(self._hosted)
+        self._count(replies)
         return replies
 
     def _handle(self, batch: Sequence[Submission], *, may_retry: bool = True) -> list[Reply]:
@@ -114,7 +114,9 @@ class Shard:
             raise self._fenced
         try:
             self._prefetch(batch)
-            return self._Batch(self, batch).commit()
+            replies = self._Batch(self, batch).commit()
+            self._forget_oldest()
+            return replies
         except FencedError as error:
             self._fenced = error
             self._hosted.clear()
@@ -139,8 +141,14 @@ class Shard:
         return [*self._handle(batch[:middle]), *self._handle(batch[middle:])]
 
     def _fail(self, batch: Sequence[Submission], reason: str, *, retryable: bool) -> list[Reply]:
-        self.stats.failed += len(batch)
         return [Failed(reason=reason, retryable=retryable) for _ in batch]
+
+    def _count(self, replies: Sequence[Reply]) -> None:
+        self.stats.commands += len(replies)
+        self.stats.unchanged += sum(isinstance(reply, Unchanged) for reply in replies)
+        self.stats.rejected += sum(isinstance(reply, Rejected) for reply in replies)
+        self.stats.failed += sum(isinstance(reply, Failed) for reply in replies)
+        self.stats.aggregates = len(self._hosted)
 
     def _evict(self, batch: Sequence[Submission]) -> None:
         for submission in batch:
@@ -153,6 +161,9 @@ class Shard:
             for submission in batch
             if submission.stream not in self._hosted and self._kind(submission.stream) is not None
         )
+        for submission in batch:
+            if submission.stream in self._hosted:
+                self._hosted.move_to_end(submission.stream)
         if not missing:
             return
         loaded: dict[str, Hosted] = {}
@@ -186,10 +197,7 @@ class Shard:
         assert kind is not None, f"{stream} was not checked before"
         return kind.decider
 
-    def _keep(self, changed: Mapping[str, Hosted]) -> None:
-        for stream, hosted in changed.items():
-            self._hosted[stream] = hosted
-            self._hosted.move_to_end(stream)
+    def _forget_oldest(self) -> None:
         while len(self._hosted) > self._settings.aggregates_max:
             self._hosted.popitem(last=False)
 
@@ -213,21 +221,25 @@ class Shard:
                 middle = len(self._batch) // 2
                 assert middle, "one command never leads to more events than a batch may have"
                 return [*shard._handle(self._batch[:middle]), *shard._handle(self._batch[middle:])]
-            if self._entries:
-                shard._at_point("before_append")
-                positions = shard._journal.append(self._entries, leases=self._leases, snapshots=self._snapshots())
-                shard._at_point("after_append")
-                shard._keep(self._changed)
-                shard.stats.appends += 1
-                shard.stats.events += len(positions)
-                replies = [self._located(reply, positions) for reply in replies]
-            return replies
+            if not self._entries:
+                # A reply without an append rests on what is in memory, which another writer may have left behind.
+                shard._journal.check_leases(self._leases)
+                return replies
+            snapshots = self._snapshots()
+            shard._at_point("before_append")
+            positions = shard._journal.append(self._entries, leases=self._leases, snapshots=snapshots)
+            shard._at_point("after_append")
+            shard._hosted.update(self._changed)
+            shard.stats.appends += 1
+            shard.stats.events += len(positions)
+            return [self._located(reply, positions) for reply in replies]
 
         def _decide(self, submission: Submission) -> Reply:
             shard = self._shard
             lease = f"{shard._role}/{shard._bucket(submission.stream)}"
             if shard._kind(submission.stream) is None or lease not in shard.epochs:
                 return Failed(reason=f"{submission.stream} is not hosted here", retryable=True)
+            self._leases[lease] = shard.epochs[lease]
             hosted = self._changed.get(submission.stream) or shard._hosted[submission.stream]
             decider = shard._decider(submission.stream)
             try:
@@ -236,13 +248,10 @@ class Shard:
                 for event in events:
                     state, version = decider.evolve(state, event), version + 1
             except Rejection as rejection:
-                shard.stats.rejected += 1
                 return Rejected.of(rejection)
             except Exception as error:  # noqa: BLE001 - the batch's edge: a poison command must not fail the others
-                shard.stats.failed += 1
                 return Failed(reason=f"{type(error).__name__}: {error}", retryable=False)
             if not events:
-                shard.stats.unchanged += 1
                 return Unchanged(version=version)
             for number, event in enumerate(events, start=hosted.version + 1):
                 envelope = Envelope(
@@ -254,7 +263,6 @@ class Shard:
                     trace=submission.trace,
                 )
                 self._entries.append(Entry(stream=submission.stream, version=number, envelope=envelope))
-            self._leases[lease] = shard.epochs[lease]
             self._changed[submission.stream] = Hosted(state=state, version=version)
             # Until the append gives the position, the reply holds the index of its last event.
             return Accepted(version=version, position=-len(self._entries))
@@ -267,9 +275,7 @@ class Shard:
         def _snapshots(self) -> list[Snapshot]:
             every = self._shard._settings.snapshot_every
             return [
-                Snapshot(
-                    stream=stream, version=hosted.version, shape=kind.shape, state=msgspec.msgpack.encode(hosted.state)
-                )
+                Snapshot(stream=stream, version=hosted.version, shape=kind.shape, state=_encoded(hosted.state))
                 for stream, hosted in self._changed.items()
                 if (kind := self._shard._kind(stream)) is not None
                 and hosted.version // every > self._version_before(stream) // every
@@ -277,3 +283,10 @@ class Shard:
 
         def _version_before(self, stream: str) -> int:
             return self._shard._hosted[stream].version
+
+
+def _encoded(state: Any) -> bytes:  # noqa: ANN401 - the state of any aggregate
+    try:
+        return msgspec.msgpack.encode(state)
+    except ENCODING_ERRORS as error:
+        raise TerminalError(f"the state cannot be encoded: {error}") from error

@@ -71,8 +71,8 @@ class AnswerCache(Generic[EntryT]):
         """Changes may have been missed: forget everything, and keep nothing that was read before position `floor`."""
         self._entries.clear()
         self._dependents.clear()
+        self._floor = max(self._floor, floor, *self._changed.values())
         self._changed.clear()
-        self._floor = max(self._floor, floor)
 
     def _remove(self, key: Key) -> None:
         found = self._entries.pop(key, None)

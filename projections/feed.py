@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -61,7 +62,8 @@ class SqliteFeed:
     """Reads the log's SQLite file. One connection, so one thread at a time."""
 
     def __init__(self, path: str) -> None:
-        self._connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, check_same_thread=False, isolation_level=None)
+        uri = f"{Path(path).resolve().as_uri()}?mode=ro"
+        self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
 
     def head(self) -> int:
         return int(self._connection.execute("SELECT coalesce(max(position), 0) FROM stored_events").fetchone()[0])

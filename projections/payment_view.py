@@ -16,13 +16,16 @@ from projections.store import Store
 
 TOPICS = (tag_of(FactRecorded), tag_of(PaymentLinked))
 CACHED_MAX = 10_000
+POSITION_MAX = 2**63 - 1
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (
     reference TEXT NOT NULL, fact_id TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (reference, fact_id)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS links (reference TEXT PRIMARY KEY, payment_id TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS links (
+    reference TEXT PRIMARY KEY, payment_id TEXT NOT NULL, position INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS links_payment ON links (payment_id);
-CREATE TABLE IF NOT EXISTS objects (object_id TEXT PRIMARY KEY, reference TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS objects (
+    object_id TEXT PRIMARY KEY, reference TEXT NOT NULL, position INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS payments (
     payment_id TEXT PRIMARY KEY, customer_id TEXT NOT NULL, status TEXT NOT NULL, occurred_at INTEGER NOT NULL,
     body BLOB NOT NULL);
@@ -59,7 +62,7 @@ class PaymentStore:
 
     def _apply(self, entries: Sequence[LogEntry], position: int) -> set[str]:
         facts: list[tuple[str, RecordedFact]] = []
-        links: list[tuple[str, str]] = []
+        links: list[tuple[str, str, int]] = []
         for entry in entries:
             envelope = entry.envelope()
             match envelope.event:
@@ -72,33 +75,40 @@ class PaymentStore:
                     )
                     facts.append((entry.key, recorded))
                 case PaymentLinked(payment_id=payment_id):
-                    links.append((entry.key, payment_id))
+                    if payment_id != entry.key:
+                        links.append((entry.key, payment_id, entry.position))
                 case other:
                     raise AssertionError(f"{type(other).__name__} is none of {TOPICS}")
         with self.store.writing(position) as connection:
-            connection.executemany("INSERT OR IGNORE INTO links VALUES (?,?)", links)
+            connection.executemany("INSERT OR IGNORE INTO links VALUES (?,?,?)", links)
             connection.executemany(
                 "INSERT OR IGNORE INTO facts VALUES (?,?,?)",
                 [(reference, recorded.fact.fact_id, _encode(recorded)) for reference, recorded in facts],
             )
             connection.executemany(
-                "INSERT OR IGNORE INTO objects VALUES (?,?)",
-                {(recorded.fact.object_id, reference) for reference, recorded in facts},
+                "INSERT OR IGNORE INTO objects VALUES (?,?,?)",
+                [(recorded.fact.object_id, reference, recorded.position) for reference, recorded in facts],
             )
             return self._refold(facts, links)
 
-    def _refold(self, facts: Iterable[tuple[str, RecordedFact]], links: Iterable[tuple[str, str]]) -> set[str]:
-        """Fold every payment that a fact or a link touches again; returns the payments and customers that changed."""
+    def _refold(self, facts: Iterable[tuple[str, RecordedFact]], links: Iterable[tuple[str, str, int]]) -> set[str]:
+        """Fold every payment that a fact or a link touches again; returns the keys of what changed.
+
+        Those are the payments and their customers, and every id whose payment may be another than before: an answer
+        that nothing is known of a refund must go when the refund comes.
+        """
+        keys: set[str] = set()
         touched: dict[str, list[RecordedFact]] = {}
         for reference, recorded in facts:
             touched.setdefault(self._linked(reference), []).append(recorded)
+            keys |= {reference, recorded.fact.object_id}
         moved = []
-        for reference, payment_id in links:
+        for reference, payment_id, _ in links:
+            keys.add(reference)
             if self._facts.pop(reference, None) is not None or self._has_facts(reference):
                 self._facts.pop(payment_id, None)
                 touched.setdefault(payment_id, [])
                 moved.append(reference)
-        keys: set[str] = {*moved}
         rows = []
         for payment_id, new in touched.items():
             current = self._of(payment_id, new)
@@ -128,29 +138,42 @@ class PaymentStore:
         with self.store.reading() as connection:
             return connection.execute("SELECT 1 FROM facts WHERE reference=? LIMIT 1", (reference,)).fetchone() is not None
 
-    def resolve(self, reference: str) -> str:
-        """The payment that a payment's, charge's, refund's or dispute's id belongs to; itself if nothing is known."""
-        with self.store.reading() as connection:
-            row = connection.execute("SELECT reference FROM objects WHERE object_id=?", (reference,)).fetchone()
-        return self._linked(row[0] if row else reference)
+    def resolve(self, reference: str, known_at: int | None = None) -> str:
+        """The payment that a payment's, charge's, refund's or dispute's id belongs to; itself if nothing is known.
 
-    def _linked(self, reference: str) -> str:
+        `known_at` is the log position as of which it is known.
+        """
         with self.store.reading() as connection:
-            row = connection.execute("SELECT payment_id FROM links WHERE reference=?", (reference,)).fetchone()
+            row = connection.execute(
+                "SELECT reference FROM objects WHERE object_id=? AND position<=?", (reference, _until(known_at))
+            ).fetchone()
+        return self._linked(row[0] if row else reference, known_at)
+
+    def _linked(self, reference: str, known_at: int | None = None) -> str:
+        with self.store.reading() as connection:
+            row = connection.execute(
+                "SELECT payment_id FROM links WHERE reference=? AND position<=?", (reference, _until(known_at))
+            ).fetchone()
         return row[0] if row else reference
 
-    def facts(self, payment_id: str) -> list[RecordedFact]:
-        """All facts of a payment (by any of its ids), in log order."""
-        return sorted(self._read(self.resolve(payment_id)), key=lambda recorded: recorded.position)
+    def facts(self, payment_id: str, *, known_at: int | None = None) -> list[RecordedFact]:
+        """All facts of a payment (by any of its ids) that are known at a log position, in log order."""
+        return self._read(self.resolve(payment_id, known_at), known_at)
 
-    def _read(self, payment_id: str) -> list[RecordedFact]:
+    def _read(self, payment_id: str, known_at: int | None = None) -> list[RecordedFact]:
+        until = _until(known_at)
         with self.store.reading() as connection:
             rows = connection.execute(
                 "SELECT body FROM facts WHERE reference=?1 "
-                "UNION ALL SELECT body FROM links JOIN facts USING (reference) WHERE payment_id=?1",
-                (payment_id,),
+                "UNION ALL SELECT body FROM links JOIN facts USING (reference) WHERE payment_id=?1 AND position<=?2",
+                (payment_id, until),
             ).fetchall()
-        return [_decode_fact(row[0]) for row in rows]
+        # A fact that came under several references is one fact, known since it came first.
+        found: dict[str, RecordedFact] = {}
+        for recorded in sorted((_decode_fact(row[0]) for row in rows), key=lambda each: each.position):
+            if recorded.position <= until:
+                found.setdefault(recorded.fact.fact_id, recorded)
+        return list(found.values())
 
     def payment(self, payment_id: str) -> PaymentView | None:
         """The payment as it is known now, by any of its ids."""
@@ -164,8 +187,8 @@ class PaymentStore:
         """The payment as of a time in the world, as known at a log position."""
         if as_of is None and known_at is None:
             return self.payment(payment_id)
-        resolved = self.resolve(payment_id)
-        return view(resolved, self._read(resolved), as_of=as_of, known_at=known_at)
+        resolved = self.resolve(payment_id, known_at)
+        return view(resolved, self._read(resolved, known_at), as_of=as_of, known_at=known_at)
 
     def payments(self, *, customer_id: str = "", status: str = "", limit: int = 50, cursor: str = "") -> Listed:
         """A page of payments, newest first, of one customer or in one status if given."""
@@ -199,6 +222,10 @@ class PaymentStore:
 
     def close(self) -> None:
         self.store.close()
+
+
+def _until(known_at: int | None) -> int:
+    return POSITION_MAX if known_at is None else known_at
 
 
 def _micros(at: datetime) -> int:

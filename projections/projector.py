@@ -26,7 +26,7 @@ class TenantStore(Protocol):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """What one turn did: the log's head when it was read, the position reached, what changed per tenant."""
+    """What one turn did: the position reached, and what changed per tenant, turns included that failed half-way."""
 
     applied: int
     parked: int
@@ -62,27 +62,31 @@ class Projector:
         self._batch_max = batch_max
         self._on_parked = on_parked
         self._at_point = at_point
+        self._changed: dict[str, set[str]] = {}
         self.position = position
 
     def run_once(self) -> Step:
-        """One turn: up to `batch_max` events. A turn that applied nothing and moved nowhere found the end."""
+        """One turn: up to `batch_max` events. A turn that applied nothing and moved nowhere found the end.
+
+        What raises (a store that is busy, a crash) is tried again by calling again: what is applied by then is not
+        applied again, and what it changed is told by the turn that succeeds.
+        """
         page = self._feed.read(self.position, limit=self._batch_max, topics=self._topics)
         by_tenant: dict[str, list[LogEntry]] = {}
         for entry in page.entries:
             by_tenant.setdefault(entry.tenant, []).append(entry)
         applied = parked = 0
-        changed: dict[str, frozenset[str]] = {}
         for tenant, entries in by_tenant.items():
             of_tenant = self._store_of(tenant)
             if of_tenant is None:
                 continue
             done = of_tenant.store.position()
             new = [entry for entry in entries if entry.position > done]
-            keys: set[str] = set()
-            parked += self._apply(of_tenant, new, keys)
+            parked += self._apply(of_tenant, new, self._changed.setdefault(tenant, set()))
             applied += len(new)
-            changed[tenant] = frozenset(keys)
         self._at_point("after_apply")
+        changed = {tenant: frozenset(keys) for tenant, keys in self._changed.items()}
+        self._changed.clear()
         self.position = page.position
         return Step(applied=applied, parked=parked, position=page.position, changed=changed)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from projections.embedder import TextEmbedder, Vectors
+from projections.embedder import DIMENSIONS, TextEmbedder, Vectors
 
 QUESTIONS_CACHED_MAX = 20_000
 
@@ -36,4 +36,4 @@ class QuestionCache:
                 self._vectors.move_to_end(text)
             while len(self._vectors) > QUESTIONS_CACHED_MAX:
                 self._vectors.popitem(last=False)
-        return np.stack([found[text] for text in texts])
+        return np.array([found[text] for text in texts], dtype=np.float32).reshape(len(texts), DIMENSIONS)

@@ -130,7 +130,7 @@ class TenantReader:
         """The payments that a question is about, newest first, and every key that the choice depends on."""
         looked_up = list(query.object_ids)
         if query.object_ids:
-            wanted = list(dict.fromkeys(self.payments.resolve(object_id) for object_id in query.object_ids))
+            wanted = list(dict.fromkeys(self.payments.resolve(each, query.known_at) for each in query.object_ids))
         elif query.scope_customer_id:
             looked_up.append(f"customer:{query.scope_customer_id}")
             listed = self.payments.payments(customer_id=query.scope_customer_id, limit=CUSTOMER_PAYMENTS_MAX)
@@ -140,9 +140,8 @@ class TenantReader:
         looked_up += wanted
         found: list[PaymentEvidence] = []
         for payment_id in wanted:
-            of_payment = evidence(
-                payment_id, self.payments.facts(payment_id), as_of=query.as_of, known_at=query.known_at
-            )
+            facts = self.payments.facts(payment_id, known_at=query.known_at)
+            of_payment = evidence(payment_id, facts, as_of=query.as_of, known_at=query.known_at)
             if of_payment is None:
                 continue
             if query.scope_customer_id and of_payment.view.customer_id != query.scope_customer_id:

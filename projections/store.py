@@ -50,10 +50,11 @@ class Store:
             try:
                 yield self._connection
                 self._connection.execute("UPDATE checkpoint SET position=? WHERE position<?", (position, position))
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:  # SQLite ends it by itself when, for example, the disk is full.
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
 
     def position(self) -> int:
         """The last log position that is applied."""

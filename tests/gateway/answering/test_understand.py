@@ -19,7 +19,7 @@ QUESTIONS: list[tuple[Intent, str]] = [
     ("refund_status", "where's my money back??"),
     ("refund_status", "When will I get my refund for pi_3NxA1?"),
     ("refund_status", "Has re_1Nx9 gone through?"),
-    ("refund_status", "My refund still hasn’t arrived"),
+    ("refund_status", "My refund still hasn\u2019t arrived"),
     ("refund_status", "Why did my refund fail?"),
     ("refund_status", "Was my refund rejected?"),
     ("refund_status", "How long will my refund take?"),
