@@ -186,7 +186,7 @@ class Shard:
             return None
         try:
             return Hosted(state=msgspec.msgpack.decode(snapshot.state, type=kind.state), version=snapshot.version)
-        except msgspec.DecodeError:
+        except ValueError:
             return None  # A snapshot is only a shortcut: the events are refolded instead.
 
     def _kind(self, stream: str) -> Kind | None:

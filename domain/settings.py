@@ -14,14 +14,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class HttpSettings(Settings, frozen=True, kw_only=True):
-    """`listen` is HOST:PORT; port 0 takes a free one. `body_bytes_max` bounds a webhook's body."""
+    """The gateway.
+
+    Args:
+        listen: HOST:PORT; port 0 takes a free one.
+        body_bytes_max: how large a webhook's body may be; a larger one is refused (413).
+    """
 
     listen: str = "127.0.0.1:8080"
     body_bytes_max: int = 1_048_576
 
 
 class NatsSettings(Settings, frozen=True, kw_only=True):
-    """`url` is `embedded` (a nats-server of our own) or `nats://...`; `port` is the embedded server's, 0 a free one."""
+    """The bus.
+
+    Args:
+        url: `embedded` (a nats-server of our own) or `nats://...`.
+        port: the embedded server's; 0 takes a free one.
+        stream_bytes_max: how large the stream of raw messages may grow. A full one refuses new ones and forgets none.
+    """
 
     url: str = "embedded"
     port: int = 4222
@@ -29,13 +40,24 @@ class NatsSettings(Settings, frozen=True, kw_only=True):
 
 
 class StoreSettings(Settings, frozen=True, kw_only=True):
-    """`url` is `sqlite`: the log is a file under `data`."""
+    """The log.
+
+    Args:
+        url: `sqlite`: the log is a file under `data`.
+    """
 
     url: str = "sqlite"
 
 
 class RaySettings(Settings, frozen=True, kw_only=True):
-    """`address` is `local` (a Ray of our own), `auto` or `ray://...`."""
+    """The processes that do the work.
+
+    Args:
+        address: `local` (a Ray of our own), `auto` or `ray://...`.
+        payment_shards: how many processes decide about payments.
+        index_shards: how many processes own the tenants' directories; each tenant has one.
+        intakes: how many processes take messages from the stream.
+    """
 
     address: str = "local"
     payment_shards: int = 2
@@ -44,14 +66,27 @@ class RaySettings(Settings, frozen=True, kw_only=True):
 
 
 class ShardSettings(Settings, frozen=True, kw_only=True):
-    """`aggregates_max` bounds the aggregates kept in memory; one is snapshotted every `snapshot_every` events."""
+    """Each of those that decide.
+
+    Args:
+        aggregates_max: how many aggregates it keeps in memory.
+        snapshot_every: after how many events of one aggregate its state is kept beside them.
+    """
 
     aggregates_max: int = 20_000
     snapshot_every: int = 100
 
 
 class AskSettings(Settings, frozen=True, kw_only=True):
-    """`linger_ms`: how long a question waits for company; `min_score`: the cosine below which a passage is not used."""
+    """Answering.
+
+    Args:
+        linger_ms: how long a question waits for others, to be asked together.
+        cache_entries_max: how many answers are kept until what they depend on changes; 0 keeps none.
+        min_score: the cosine below which a passage is not quoted.
+        top_k: how many passages are looked at, unless the question says.
+        wait_s: how long `min_position` is waited for before the answer is 503.
+    """
 
     linger_ms: float = 3.0
     cache_entries_max: int = 50_000
@@ -61,28 +96,55 @@ class AskSettings(Settings, frozen=True, kw_only=True):
 
 
 class TelemetrySettings(Settings, frozen=True, kw_only=True):
-    """`otlp_endpoint` turns tracing on, e.g. `http://127.0.0.1:4318/v1/traces`; empty keeps it off."""
+    """What is told about the work.
+
+    Args:
+        otlp_endpoint: turns tracing on, e.g. `http://127.0.0.1:4318/v1/traces`; empty keeps it off.
+        log_level: `debug`, `info`, `warning` or `error`.
+    """
 
     otlp_endpoint: str = ""
     log_level: str = "info"
 
 
 class SourceSettings(Settings, frozen=True, kw_only=True):
-    """`secrets` are the signing secrets; several while one is being replaced."""
+    """A provider that sends a tenant webhooks.
+
+    Args:
+        secrets: the signing secrets; several while one is being replaced. Without any, every webhook is refused.
+        tolerance_s: how old a signature may be.
+    """
 
     secrets: tuple[str, ...] = ()
     tolerance_s: int = 300
 
 
 class TenantSettings(Settings, frozen=True, kw_only=True):
-    """`api_keys` are bearer credentials."""
+    """One tenant.
+
+    Args:
+        api_keys: bearer credentials. Each belongs to one tenant.
+        sources: its providers, by name.
+    """
 
     api_keys: tuple[str, ...] = ()
     sources: dict[str, SourceSettings] = {}
 
 
 class NodeSettings(Settings, frozen=True, kw_only=True):
-    """The whole of `recount.toml`. `data` is where this node writes."""
+    """The whole of `recount.toml`.
+
+    Args:
+        data: the directory of everything that this node writes.
+        http: the gateway.
+        nats: the bus.
+        store: the log.
+        ray: the processes that do the work.
+        shard: each of those that decide.
+        ask: answering.
+        telemetry: what is told about the work.
+        tenants: by name.
+    """
 
     data: str = "var"
     http: HttpSettings = HttpSettings()

@@ -1,19 +1,22 @@
 """The HTTP application of a node."""
 
+import sqlite3
 from importlib.metadata import version
 from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.exceptions import HTTPException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import SwaggerRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
+from litestar.types import ASGIApp
 from prometheus_client import REGISTRY
 
 from gateway.http import ask, documents, operations, payments, quarantine, webhooks
 from gateway.http.access_log import AccessLog
-from gateway.http.problems import ProblemError, on_http_exception, on_problem, on_unexpected
+from gateway.http.context import JsonRequest, tenants_only
+from gateway.http.problems import ProblemError, on_http_exception, on_problem, on_storage_away, on_unexpected
 from gateway.node import Node
 
 BODY_BYTES_MAX = 2 * 1024**2
@@ -27,7 +30,7 @@ _ROUTES: list[Any] = [
 ]
 
 
-def make_app(node: Node) -> Litestar:
+def make_app(node: Node) -> ASGIApp:
     """The application; it serves what the node knows and owns nothing itself."""
     collector = operations.NodeCollector(node)
     REGISTRY.register(collector)
@@ -37,13 +40,15 @@ def make_app(node: Node) -> Litestar:
 
     for route in _ROUTES:
         route.security = [] if (route.opt or {}).get("is_public") else [{"tenant": []}]
-    return Litestar(
+    application = Litestar(
         route_handlers=_ROUTES,
         state=State({"node": node}),
-        middleware=[AccessLog],
+        request_class=JsonRequest,
+        guards=[tenants_only],
         exception_handlers={
             ProblemError: on_problem,
             HTTPException: on_http_exception,
+            sqlite3.OperationalError: on_storage_away,
             Exception: on_unexpected,
         },
         request_max_body_size=BODY_BYTES_MAX,
@@ -51,12 +56,16 @@ def make_app(node: Node) -> Litestar:
             title="Recount",
             version=version("recount"),
             description="Answers about money that cite their evidence. Errors are problem details (RFC 9457).",
-            path="/docs",
+            openapi_router=Router("/docs", route_handlers=[], opt={"is_public": True}),
             render_plugins=[SwaggerRenderPlugin(path="/")],
             components=Components(
-                security_schemes={"tenant": SecurityScheme(type="http", scheme="bearer", description="A tenant's API key")}
+                security_schemes={
+                    "tenant": SecurityScheme(type="http", scheme="bearer", description="A tenant's API key")
+                }
             ),
         ),
         on_shutdown=[forget_collector],
         logging_config=None,
     )
+    # Around all of it, and not a middleware: those see no request that fits no route.
+    return AccessLog(application)

@@ -67,20 +67,23 @@ def _override(tree: dict[str, Any], name: str, text: str) -> None:
         tree[key] = text
         return
     section, _, option = key.partition("_")
-    if section not in fields or section == "tenants" or not option:
+    if section not in fields or not option or not hasattr(fields[section].type, "__struct_fields__"):
         raise TerminalError(f"environment: {name} is no setting; see docs/configuration.md")
     options = {each.name: each.type for each in msgspec.structs.fields(fields[section].type)}
     if option not in options:
         raise TerminalError(f"environment: {name} is no setting; {section} has {', '.join(options)}")
     try:
-        tree.setdefault(section, {})[option] = msgspec.convert(text, options[option], strict=False)
+        value = msgspec.convert(text, options[option], strict=False)
     except msgspec.ValidationError as error:
         raise TerminalError(f"environment: {name}: {error}") from error
+    _merge(tree, {section: {option: value}})
 
 
 def _merge(tree: dict[str, Any], over: Mapping[str, Any]) -> None:
     for key, value in over.items():
         if isinstance(value, Mapping):
+            if not isinstance(tree.get(key, {}), dict):
+                raise TerminalError(f"configuration: {key} is a section; write its settings under [{key}]")
             _merge(tree.setdefault(key, {}), value)
         elif value is not None:
             tree[key] = value

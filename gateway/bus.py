@@ -13,7 +13,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import NotFoundError
 
-from domain.errors import RetryableError
+from domain.errors import RetryableError, TerminalError
 
 STREAM = "INGEST"
 SUBJECTS = "ingest.*.*"
@@ -22,6 +22,9 @@ ACK_WAIT_S = 10
 # The server takes 1,000 messages in one atomic batch; 100 reach 8,500/s here and answer sooner.
 PUBLISH_BATCH_MAX = 100
 PUBLISH_TIMEOUT_S = 5.0
+# The server's own headers, of which a message that is sent again still carries those of its first time.
+SERVER_HEADER_PREFIX = "nats-"
+BATCH_HEADERS_BYTES_MAX = 200
 PULL_EXPIRES_S = 5
 PULL_CREDIT = 2_000
 
@@ -97,7 +100,13 @@ class Publisher:
         self._flush: asyncio.Task[None] | None = None
 
     async def publish(self, message: Outgoing) -> int:
-        """Returns the message's sequence in the stream once it is durable; raises `RetryableError` if it is not."""
+        """Returns the message's sequence in the stream once it is durable.
+
+        Raises `RetryableError` if it is not, `TerminalError` if it is larger than the server ever takes.
+        """
+        size = len(message.body) + sum(len(f"{name}: {value}\r\n".encode()) for name, value in message.headers.items())
+        if size > self._client.max_payload - BATCH_HEADERS_BYTES_MAX:
+            raise TerminalError(f"a message of {size} bytes is too large: the server takes {self._client.max_payload}")
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.append((message, done))
         if self._flush is None or self._flush.done():
@@ -109,7 +118,7 @@ class Publisher:
             batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), PUBLISH_BATCH_MAX))]
             try:
                 last = await self._publish([message for message, _ in batch])
-            except (NatsError, TimeoutError, RetryableError) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait, not to this task
                 reason = error.reason if isinstance(error, RetryableError) else str(error) or type(error).__name__
                 for _, done in batch:
                     if not done.done():
@@ -126,7 +135,11 @@ class Publisher:
         last = len(messages)
         batch_id = uuid.uuid4().hex
         for number, message in enumerate(messages, start=1):
-            headers = dict(message.headers)
+            headers = {
+                name: value
+                for name, value in message.headers.items()
+                if not name.lower().startswith(SERVER_HEADER_PREFIX)
+            }
             if last > 1:
                 headers |= {"Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(number)}
             if number < last:
@@ -167,9 +180,9 @@ class Pull:
 
     async def _on_message(self, message: Msg) -> None:
         self._heard_at_s = asyncio.get_running_loop().time()
-        if message.headers is not None and "Status" in message.headers:
-            # The request ended (408, 409): what it had left is no longer owed.
-            self._credit -= int(message.headers.get("Nats-Pending-Messages", self._credit))
+        if not message.reply:
+            # The request ended (408, 409): what it had left is no longer owed. A message has a way to acknowledge it.
+            self._credit -= int((message.headers or {}).get("Nats-Pending-Messages", self._credit))
         else:
             self._arrived.append(message)
             self._credit -= 1

@@ -94,7 +94,11 @@ class NatsServer:
             assert self._process is not None
             if (status := self._process.poll()) is not None:
                 self._on_event("nats_died", {"status": status})
-                await self._spawn()
+                try:
+                    await self._spawn()
+                except TerminalError as error:
+                    # The port may be free again, or the disk have room again, the next time.
+                    self._on_event("nats_restart_failed", {"reason": error.reason})
 
     async def _spawn(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -116,6 +120,7 @@ class NatsServer:
             async with asyncio.timeout(START_TIMEOUT_S):
                 self._port = await self._listening(ports)
         except TimeoutError:
+            self._process.kill()
             raise TerminalError(f"nats-server does not listen; see {self._directory / 'nats.log'}") from None
         self._on_event("nats_started", {"pid": self._process.pid, "port": self._port})
 

@@ -98,9 +98,7 @@ class VectorIndex:
             self._passages = self._client.get_or_create_collection(
                 name,
                 embedding_function=None,
-                configuration={
-                    "hnsw": {"space": "cosine", "ef_construction": 200, "ef_search": 200, "max_neighbors": 32}
-                },
+                configuration={"hnsw": {"space": "cosine"}},
             )
             self._withdrawn = self._client.get_or_create_collection(f"{name}.withdrawn", embedding_function=None)
         except (chromadb.errors.ChromaError, ValueError) as error:

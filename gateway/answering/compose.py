@@ -43,12 +43,15 @@ class Composition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """The payments that a question is about, the latest first; `beside` are the customer's other ones."""
+    """The payments that a question is about, and the asker's other ones, the latest first.
+
+    `is_named` is whether it names them by their ids; `unknown_ids` are those that belong to none.
+    """
 
     payments: Sequence[PaymentEvidence]
-    beside: Sequence[PaymentEvidence]
-    is_named: bool
-    unknown_ids: tuple[str, ...]
+    others: Sequence[PaymentEvidence] = ()
+    is_named: bool = False
+    unknown_ids: tuple[str, ...] = ()
 
 
 def compose(
@@ -119,15 +122,20 @@ def _asked(understanding: Understanding, payments: Sequence[PaymentEvidence]) ->
     latest_first = sorted(payments, key=lambda each: (each.view.occurred_at, each.view.payment_id), reverse=True)
     named = (*understanding.payment_ids, *understanding.object_ids)
     if named:
-        meant = [each for each in latest_first if not set(named).isdisjoint(each.names())]
-        beside = [each for each in latest_first if set(named).isdisjoint(each.names())]
-        known = {name for each in meant for name in each.names()}
-        unknown = tuple(name for name in named if name not in known)
-        return _Asked(payments=meant, beside=beside, is_named=True, unknown_ids=unknown)
-    wants_payouts = understanding.intent == "payout_status"
-    latest_first = [each for each in latest_first if bool(each.view.payouts) == wants_payouts]
-    of_amount = [each for each in latest_first if _has_amount(each, understanding)]
-    return _Asked(payments=of_amount or latest_first, beside=(), is_named=False, unknown_ids=())
+        meant = [not set(named).isdisjoint(each.names()) for each in latest_first]
+    else:
+        wants_payouts = understanding.intent == "payout_status"
+        latest_first = [each for each in latest_first if bool(each.view.payouts) == wants_payouts]
+        meant = [_has_amount(each, understanding) for each in latest_first]
+        meant = meant if any(meant) else [True] * len(meant)
+    payments = [each for each, is_meant in zip(latest_first, meant, strict=True) if is_meant]
+    known = {name for each in payments for name in each.names()}
+    return _Asked(
+        payments=payments,
+        others=[each for each, is_meant in zip(latest_first, meant, strict=True) if not is_meant],
+        is_named=bool(named),
+        unknown_ids=tuple(name for name in named if name not in known),
+    )
 
 
 def _has_amount(evidence: PaymentEvidence, understanding: Understanding) -> bool:
@@ -197,7 +205,7 @@ def _tell_decline(asked: _Asked) -> list[Statement]:
 def _tell_charged_twice(asked: _Asked) -> list[Statement]:
     """Payments of one amount that were captured within ten minutes; else, which were captured at all."""
     amounts = {(each.view.amount_minor, each.view.currency) for each in asked.payments}
-    twins = [each for each in asked.beside if (each.view.amount_minor, each.view.currency) in amounts]
+    twins = [each for each in asked.others if (each.view.amount_minor, each.view.currency) in amounts]
     settled = [each for each in (*asked.payments, *twins) if each.view.certainty != "conflicting"]
     checked = [each for each in (*asked.payments, *twins) if each.view.certainty == "conflicting"]
     captured = [each for each in settled if each.view.status == "captured"]
@@ -208,7 +216,7 @@ def _tell_charged_twice(asked: _Asked) -> list[Statement]:
         told += [statement for each in shown for statement in of_refunds(each)]
     else:
         shown = settled[:LISTED_MAX]
-        told = [_not_repeated(settled, captured, so_far=bool(checked))] if settled else []
+        told = [_not_repeated(settled, captured, asked, so_far=bool(checked))] if settled else []
         told += [statement for each in shown for statement in (of_status(each), *of_refunds(each))]
     return [*told, *(statement for each in shown for statement in caveat(each)), *map(checking, checked)]
 
@@ -244,14 +252,15 @@ def _charged_repeatedly(group: Sequence[PaymentEvidence]) -> Statement:
 
 
 def _not_repeated(
-    settled: Sequence[PaymentEvidence], captured: Sequence[PaymentEvidence], *, so_far: bool
+    settled: Sequence[PaymentEvidence], captured: Sequence[PaymentEvidence], asked: _Asked, *, so_far: bool
 ) -> Statement:
+    of_amount = " of the amount asked about" if asked.others else ""
     if len(captured) == 1:
-        text = "only one payment was captured"
+        text = f"only one payment{of_amount} was captured"
     elif captured:
         text = f"I see {len(captured)} captured payments, but no two of the same amount within 10 minutes"
     else:
-        text = "no payment was captured"
+        text = f"no payment{of_amount} was captured"
     return Statement(
         text=sentence(f"so far {text}" if so_far else text),
         facts=tuple(deciding(each) for each in captured),

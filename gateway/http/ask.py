@@ -3,12 +3,13 @@
 from typing import Any
 
 from litestar import post
+from msgspec.structs import replace
 
 from domain.errors import RetryableError
 from gateway.asking import AnswerJson, AskRequest
-from gateway.http.context import AnyRequest, authorize, trace_of
+from gateway.http.context import POSITION_MAX, AnyRequest, checked_time, node_of, trace_of
 from gateway.http.payments import index_away
-from gateway.http.problems import problems
+from gateway.http.problems import ProblemError, problems
 
 
 @post(
@@ -25,10 +26,11 @@ from gateway.http.problems import problems
     tags=["ask"],
 )
 async def ask(tenant: str, data: AskRequest, request: AnyRequest) -> AnswerJson:
-    node = authorize(request, tenant)
-    trace = trace_of(request)
+    if max(data.known_at or 0, data.min_position) > POSITION_MAX:
+        raise ProblemError(400, "position.out_of_range", f"a log position is at most {POSITION_MAX}")
+    question = replace(data, as_of=checked_time(data.as_of))
     try:
-        answer = await node.asker.ask(tenant, data, trace)
+        answer = await node_of(request).asker.ask(tenant, question, trace_of(request))
     except RetryableError as error:
         raise index_away(error) from error
     request.scope["state"]["log"] = {

@@ -2,9 +2,13 @@
 
 import re
 import secrets
-from typing import Any
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+from litestar.params import Parameter
 
 from domain.ids import is_object_id
 from domain.message import Trace
@@ -12,23 +16,50 @@ from gateway.http.problems import ProblemError
 from gateway.node import Node
 
 AnyRequest = Request[Any, Any, Any]
+AnyConnection = ASGIConnection[Any, Any, Any, Any]
+
+POSITION_MAX = 2**63 - 1  # The largest that the log can give.
+
+AsOf = Annotated[datetime | None, Parameter(query="as_of", description="as of this time in the world (RFC 3339)")]
+KnownAt = Annotated[
+    int | None, Parameter(query="known_at", ge=0, le=POSITION_MAX, description="as known at this log position")
+]
+MinPosition = Annotated[
+    int, Parameter(query="min_position", ge=0, le=POSITION_MAX, description="wait for this log position, or 503")
+]
 
 _CORRELATION_RE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
-def node_of(request: AnyRequest) -> Node:
+class JsonRequest(AnyRequest):
+    """A request whose JSON cannot break the framework's reading of it."""
+
+    async def json(self) -> Any:  # noqa: ANN401 - the framework's signature
+        """The body, decoded. Raises `ProblemError` 400 for what the decoder does not call a decoding error."""
+        try:
+            return await super().json()
+        except UnicodeDecodeError as error:
+            detail = f"the body is not UTF-8: {error.reason} at byte {error.start}"
+            raise ProblemError(400, "body.not_utf8", detail) from error
+        except RecursionError as error:
+            raise ProblemError(400, "body.too_deep", "the body is nested too deeply") from error
+
+
+def node_of(request: AnyConnection) -> Node:
     """The node that the application serves."""
     node: Node = request.app.state.node
     return node
 
 
-def authorize(request: AnyRequest, tenant: str) -> Node:
-    """The node, if the credential is the tenant's.
+def tenants_only(request: AnyConnection, handler: BaseRouteHandler) -> None:
+    """Ask for a credential before anything else of a request is read. Routes are closed unless they say `is_public`.
 
     Raises `ProblemError` 401 without a known credential; 404 with another tenant's, so that nobody learns what exists.
+    What is no tenant's opens to any.
     """
-    node = node_of(request)
-    owner = node.credentials.owner(request.headers.get("authorization"))
+    if handler.opt.get("is_public"):
+        return
+    owner = node_of(request).credentials.owner(request.headers.get("authorization"))
     if owner is None:
         raise ProblemError(
             401,
@@ -36,15 +67,8 @@ def authorize(request: AnyRequest, tenant: str) -> Node:
             "send the tenant's API key as `Authorization: Bearer <key>`",
             {"WWW-Authenticate": "Bearer"},
         )
-    if owner != tenant:
+    if request.path_params.get("tenant", owner) != owner:
         raise ProblemError(404, "tenant.unknown", "there is no such tenant for this credential")
-    return node
-
-
-def authorize_any(request: AnyRequest) -> Node:
-    """The node, for what is no tenant's: any tenant's credential opens it. Raises `ProblemError` 401 without one."""
-    owner = node_of(request).credentials.owner(request.headers.get("authorization"))
-    return authorize(request, owner or "")
 
 
 def checked_id(value: str, name: str) -> str:
@@ -52,6 +76,18 @@ def checked_id(value: str, name: str) -> str:
     if not is_object_id(value):
         raise ProblemError(400, "id.invalid", f"{name}: 1 to 200 letters, digits and any of _.:@=+~-")
     return value
+
+
+def checked_time(at: datetime | None) -> datetime | None:
+    """A time in UTC, or none; `ProblemError` 400 for one without a zone or beyond the calendar."""
+    if at is None:
+        return None
+    if at.tzinfo is None:
+        raise ProblemError(400, "time.without_zone", "as_of: give the time with its zone, e.g. 2026-11-22T10:00:00Z")
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ProblemError(400, "time.out_of_range", "as_of: give a time between the years 1 and 9999, UTC") from None
 
 
 def correlation_id(offered: str | None) -> str:

@@ -11,7 +11,7 @@ from domain.codec import Submission
 from domain.document import TEXT_CHARS_MAX, DocumentCommand, PutDocument, WithdrawDocument
 from domain.ids import stream_id
 from domain.message import Accepted, Failed, Rejected, Unchanged
-from gateway.http.context import AnyRequest, authorize, checked_id, trace_of
+from gateway.http.context import AnyRequest, MinPosition, checked_id, node_of, trace_of
 from gateway.http.payments import look_up
 from gateway.http.problems import ProblemError, problems
 from gateway.node import Node
@@ -52,7 +52,9 @@ class DocumentJson(msgspec.Struct, frozen=True, kw_only=True):
     position: int
 
 
-async def _decide(node: Node, tenant: str, document_id: str, command: DocumentCommand, request: AnyRequest) -> DocumentVersion:
+async def _decide(
+    node: Node, tenant: str, document_id: str, command: DocumentCommand, request: AnyRequest
+) -> DocumentVersion:
     trace = trace_of(request)
     submission = Submission(
         stream=stream_id("document", tenant, document_id),
@@ -72,9 +74,14 @@ async def _decide(node: Node, tenant: str, document_id: str, command: DocumentCo
             raise ProblemError(503, "document.not_durable", f"{reason}; send it again", {"Retry-After": "1"})
 
 
-@put("/v1/{tenant:str}/documents/{document_id:str}", summary="Publish a document", responses=_PROBLEMS, tags=["documents"])
+@put(
+    "/v1/{tenant:str}/documents/{document_id:str}",
+    summary="Publish a document",
+    responses=_PROBLEMS,
+    tags=["documents"],
+)
 async def put_document(tenant: str, document_id: str, data: DocumentBody, request: AnyRequest) -> DocumentVersion:
-    node = authorize(request, tenant)
+    node = node_of(request)
     command = PutDocument(
         document_id=checked_id(document_id, "document_id"), title=data.title, text=data.text, metadata=data.metadata
     )
@@ -82,11 +89,11 @@ async def put_document(tenant: str, document_id: str, data: DocumentBody, reques
 
 
 @get("/v1/{tenant:str}/documents/{document_id:str}", summary="A document", responses=_PROBLEMS, tags=["documents"])
-async def get_document(tenant: str, document_id: str, request: AnyRequest, min_position: int = 0) -> DocumentJson:
-    node = authorize(request, tenant)
-    query = GetDocument(
-        tenant=tenant, document_id=checked_id(document_id, "document_id"), min_position=max(min_position, 0)
-    )
+async def get_document(
+    tenant: str, document_id: str, request: AnyRequest, min_position: MinPosition = 0
+) -> DocumentJson:
+    node = node_of(request)
+    query = GetDocument(tenant=tenant, document_id=checked_id(document_id, "document_id"), min_position=min_position)
     found = await look_up(node, query, DocumentFound, projection=DOCUMENTS)
     if found.document is None:
         raise ProblemError(404, "document.unknown", "there is no such document, or it was taken back")
@@ -101,7 +108,7 @@ async def get_document(tenant: str, document_id: str, request: AnyRequest, min_p
     tags=["documents"],
 )
 async def delete_document(tenant: str, document_id: str, request: AnyRequest) -> DocumentVersion:
-    node = authorize(request, tenant)
+    node = node_of(request)
     return await _decide(node, tenant, checked_id(document_id, "document_id"), WithdrawDocument(), request)
 
 

@@ -1,5 +1,6 @@
 """Payments: one, its timeline, a list."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -8,8 +9,9 @@ from litestar.params import Parameter
 
 from actors.index_shard import PAYMENTS
 from domain.errors import RetryableError
+from domain.payment import PaymentStatus
 from gateway.asking import position_not_reached, query_all
-from gateway.http.context import AnyRequest, authorize, checked_id
+from gateway.http.context import AnyRequest, AsOf, KnownAt, MinPosition, checked_id, checked_time, node_of
 from gateway.http.problems import ProblemError, problems
 from gateway.http.views import PaymentJson, PaymentsJson, TimelineJson, payment_json, timeline_json
 from gateway.node import Node
@@ -25,13 +27,12 @@ from projections.retrieval import (
 )
 
 PAGE_MAX = 200
+# Microseconds and an id: what the view gives.
+_CURSOR_RE = re.compile(r"-?[0-9]{1,18}\.[A-Za-z0-9_.:@=+~-]{1,200}")
 
 FoundT = TypeVar("FoundT")
 
 PaymentId = Annotated[str, Parameter(description="any of its ids: payment, charge, refund or dispute", max_length=200)]
-AsOf = Annotated[datetime | None, Parameter(query="as_of", description="as of this time in the world (RFC 3339)")]
-KnownAt = Annotated[int | None, Parameter(query="known_at", ge=0, description="as known at this log position")]
-MinPosition = Annotated[int, Parameter(query="min_position", ge=0, description="wait for this log position, or 503")]
 
 _PROBLEMS = problems(
     s400="a parameter does not fit",
@@ -67,13 +68,6 @@ def index_away(error: RetryableError) -> ProblemError:
     return ProblemError(503, "index.away", f"{error.reason}; ask again", {"Retry-After": "1"})
 
 
-def checked_time(at: datetime | None) -> datetime | None:
-    """A time with its zone, or none; else `ProblemError` 400."""
-    if at is not None and at.tzinfo is None:
-        raise ProblemError(400, "time.without_zone", "as_of: give the time with its zone, e.g. 2026-11-22T10:00:00Z")
-    return at
-
-
 @get("/v1/{tenant:str}/payments/{payment_id:str}", summary="A payment", responses=_PROBLEMS, tags=["payments"])
 async def get_payment(
     tenant: str,
@@ -83,7 +77,7 @@ async def get_payment(
     known_at: KnownAt = None,
     min_position: MinPosition = 0,
 ) -> PaymentJson:
-    node = authorize(request, tenant)
+    node = node_of(request)
     at = checked_time(as_of)
     query = GetPayment(
         tenant=tenant,
@@ -107,7 +101,7 @@ async def get_payment(
 async def get_timeline(
     tenant: str, payment_id: PaymentId, request: AnyRequest, min_position: MinPosition = 0
 ) -> TimelineJson:
-    node = authorize(request, tenant)
+    node = node_of(request)
     query = GetTimeline(tenant=tenant, payment_id=checked_id(payment_id, "payment_id"), min_position=min_position)
     found = await look_up(node, query, TimelineFound)
     if not found.entries:
@@ -120,13 +114,13 @@ async def list_payments(
     tenant: str,
     request: AnyRequest,
     customer_id: Annotated[str | None, Parameter(query="customer_id", max_length=200)] = None,
-    status: Annotated[str | None, Parameter(query="status", max_length=40)] = None,
+    status: Annotated[PaymentStatus | None, Parameter(query="status")] = None,
     limit: Annotated[int, Parameter(query="limit", ge=1, le=PAGE_MAX)] = 50,
     cursor: Annotated[str | None, Parameter(query="cursor", max_length=300, description="of the page before")] = None,
     min_position: MinPosition = 0,
 ) -> PaymentsJson:
-    node = authorize(request, tenant)
-    if cursor is not None and not cursor.partition(".")[0].removeprefix("-").isdecimal():
+    node = node_of(request)
+    if cursor and _CURSOR_RE.fullmatch(cursor) is None:
         raise ProblemError(400, "cursor.invalid", "cursor: pass on what the page before gave")
     query = ListPayments(
         tenant=tenant,

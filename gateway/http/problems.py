@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from sqlite3 import OperationalError
 from typing import Any
 
 import msgspec
@@ -74,12 +75,9 @@ _CODES = {
 
 def on_http_exception(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """The handler for what the framework refuses: unknown routes, wrong methods, bodies that do not fit their schema."""
-    extra = error.extra
     detail = error.detail or HTTPStatus(error.status_code).phrase
-    if isinstance(extra, list) and extra:
-        detail = f"{detail}: " + "; ".join(
-            f"{each.get('key', 'body')}: {each.get('message', '')}" for each in extra if isinstance(each, dict)
-        )
+    if isinstance(error.extra, list) and error.extra:
+        detail = "; ".join(_misfit(each) for each in error.extra if isinstance(each, dict))
     return problem_response(
         ProblemError(
             error.status_code,
@@ -90,12 +88,32 @@ def on_http_exception(_: Request[Any, Any, Any], error: HTTPException) -> Respon
     )
 
 
+def _misfit(each: dict[str, Any]) -> str:
+    """What does not fit: `limit: Expected int, got str`. The framework calls the body `data`."""
+    key, message = str(each.get("key", "data")), str(each.get("message", ""))
+    # What is missing altogether is a KeyError that became text.
+    return f"{'body' if key == 'data' else key}: {'is missing' if message == repr(key) else message}"
+
+
+def on_storage_away(request: Request[Any, Any, Any], error: OperationalError) -> Response[bytes]:
+    """The handler for a file that cannot be read or written now: it is locked for too long, or the disk is full."""
+    log.error("storage_away", path=request.url.path, correlation_id=_correlation_id(request), reason=str(error))
+    return problem_response(
+        ProblemError(503, "storage.away", "this cannot be read or written now; try again", {"Retry-After": "1"})
+    )
+
+
 def on_unexpected(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """The handler for our own mistakes: the log has the trace, the caller gets the correlation id."""
-    log.error("request_crashed", path=request.url.path, exc_info=error)
+    log.error("request_crashed", path=request.url.path, correlation_id=_correlation_id(request), exc_info=error)
     return problem_response(
         ProblemError(500, "internal", "this is our mistake; the response's X-Correlation-Id finds it in the log")
     )
+
+
+def _correlation_id(request: Request[Any, Any, Any]) -> str:
+    found: str = request.scope["state"]["correlation_id"]
+    return found
 
 
 def problems(**codes: str) -> dict[int, ResponseSpec]:

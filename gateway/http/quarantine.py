@@ -8,9 +8,9 @@ import msgspec
 from litestar import get, post
 from litestar.params import Parameter
 
-from domain.errors import RetryableError
+from domain.errors import RetryableError, TerminalError
 from gateway.bus import Outgoing, ingest_subject
-from gateway.http.context import AnyRequest, authorize, trace_of
+from gateway.http.context import AnyRequest, node_of, trace_of
 from gateway.http.problems import ProblemError, problems
 from gateway.http.views import QuarantinedJson, quarantined_json
 from gateway.intake import CORRELATION_HEADER, QUARANTINE_HEADER
@@ -22,6 +22,7 @@ _PROBLEMS = problems(
     s400="a parameter does not fit",
     s401="no credential",
     s404="no such entry, or not of this credential's tenant",
+    s413="the message with what it is sent in with is too large for the stream",
     s503="cannot be sent in now; try again",
 )
 
@@ -49,7 +50,7 @@ async def list_quarantine(
     code: Annotated[str | None, Parameter(query="code", max_length=100)] = None,
     limit: _AT_ONCE = 100,
 ) -> QuarantineJson:
-    node = authorize(request, tenant)
+    node = node_of(request)
     state = None if status == "all" else status
     entries = await asyncio.to_thread(node.quarantine.listed, tenant, state=state, code=code or "", limit=limit)
     counts = await asyncio.to_thread(node.quarantine.counts, tenant)
@@ -64,7 +65,7 @@ async def list_quarantine(
     tags=["quarantine"],
 )
 async def requeue_one(tenant: str, entry_id: str, request: AnyRequest) -> Requeued:
-    node = authorize(request, tenant)
+    node = node_of(request)
     return await _requeue(node, tenant, [entry_id], request)
 
 
@@ -81,7 +82,7 @@ async def requeue_all(
     code: Annotated[str | None, Parameter(query="code", max_length=100)] = None,
     limit: _AT_ONCE = REQUEUE_MAX,
 ) -> Requeued:
-    node = authorize(request, tenant)
+    node = node_of(request)
     entries = await asyncio.to_thread(node.quarantine.listed, tenant, code=code or "", limit=limit)
     return await _requeue(node, tenant, [entry.id for entry in entries], request)
 
@@ -99,7 +100,12 @@ async def _requeue(node: Node, tenant: str, names: Sequence[str], request: AnyRe
             await node.publisher.publish(Outgoing(ingest_subject(tenant, message.source), message.raw, headers))
         except RetryableError as error:
             await asyncio.to_thread(node.quarantine.mark, tenant, [name], "open")
-            raise ProblemError(503, "requeue.not_durable", f"{error.reason}; try again", {"Retry-After": "1"}) from error
+            raise ProblemError(
+                503, "requeue.not_durable", f"{error.reason}; try again", {"Retry-After": "1"}
+            ) from error
+        except TerminalError as error:
+            await asyncio.to_thread(node.quarantine.mark, tenant, [name], "open")
+            raise ProblemError(413, "body.too_large", error.reason) from error
     return Requeued(requeued=list(names))
 
 

@@ -118,7 +118,9 @@ def payment_json(payment: PaymentView, *, as_of: datetime) -> PaymentJson:
 
 
 def _parts(parts: tuple[PartView, ...]) -> list[PartJson]:
-    return [PartJson(id=each.id, status=each.status, amount_minor=each.amount_minor, reason=each.reason) for each in parts]
+    return [
+        PartJson(id=each.id, status=each.status, amount_minor=each.amount_minor, reason=each.reason) for each in parts
+    ]
 
 
 def timeline_json(entries: list[TimelineEntry]) -> TimelineJson:

@@ -1,11 +1,12 @@
 """`POST /v1/{tenant}/webhooks/{source}`: verified, published durably, answered. Everything else happens later."""
 
+import asyncio
 from datetime import UTC, datetime
 
 import msgspec
 from litestar import post
 
-from domain.errors import RetryableError
+from domain.errors import RetryableError, TerminalError
 from gateway.bus import Outgoing, ingest_subject
 from gateway.http.context import AnyRequest, node_of, trace_of
 from gateway.http.problems import ProblemError, problems
@@ -57,14 +58,18 @@ async def take_webhook(tenant: str, source: str, request: AnyRequest) -> Webhook
     kept = {f"{PROVIDER_HEADER_PREFIX}{name}": value for name, value in headers.items() if name not in _NOT_KEPT}
     if sum(map(len, kept)) + sum(map(len, kept.values())) > KEPT_HEADER_BYTES_MAX:
         kept = {}
-    _refuse_unreadable(node, module, tenant, source, raw, kept)
+    await _refuse_unreadable(node, module, tenant, source, raw, kept)
     kept[CORRELATION_HEADER] = trace.correlation_id
     if trace.traceparent:
         kept[TRACEPARENT_HEADER] = trace.traceparent
     try:
         sequence = await node.publisher.publish(Outgoing(ingest_subject(tenant, source), raw, kept))
     except RetryableError as error:
-        raise ProblemError(503, "webhook.not_durable", f"{error.reason}; send it again", {"Retry-After": "1"}) from error
+        raise ProblemError(
+            503, "webhook.not_durable", f"{error.reason}; send it again", {"Retry-After": "1"}
+        ) from error
+    except TerminalError as error:
+        raise ProblemError(413, "body.too_large", error.reason) from error
     request.scope["state"]["log"] = {"tenant": tenant, "source": source, "id": f"INGEST:{sequence}"}
     return WebhookAccepted(id=f"INGEST:{sequence}")
 
@@ -91,16 +96,23 @@ async def _body(request: AnyRequest, bytes_max: int) -> bytes:
     return b"".join(parts)
 
 
-def _refuse_unreadable(
+async def _refuse_unreadable(
     node: Node, module: SourceModule, tenant: str, source: str, raw: bytes, headers: dict[str, str]
 ) -> None:
     """A signed body that is no event at all is kept and refused: sending it again will not mend it."""
     reading = module.read(raw, ref="")
     if isinstance(reading, Unreadable) and reading.code.startswith("body."):
-        name = node.quarantine.put(
-            tenant, source, raw=raw, headers=headers, code=reading.code, detail=reading.detail, at=datetime.now(UTC)
+        name = await asyncio.to_thread(
+            node.quarantine.put,
+            tenant,
+            source,
+            raw=raw,
+            headers=headers,
+            code=reading.code,
+            detail=reading.detail,
+            at=datetime.now(UTC),
         )
-        raise ProblemError(400, reading.code, f"{reading.detail} It is kept in quarantine as {name}.")
+        raise ProblemError(400, reading.code, f"{reading.detail}; it is kept in quarantine as {name}")
 
 
 HANDLERS = [take_webhook]

@@ -1,4 +1,4 @@
-"""Vectors equal the original model's, nothing is computed twice, and the model is exported once and only if it is right."""
+"""Vectors equal the original model's, nothing is computed twice, and only the right model is exported, once."""
 
 import json
 import shutil
@@ -35,7 +35,7 @@ TEXTS = [
     "My refund failed: the bank sent it back because the card was closed.",
     "Do you ship to Norway?",
     "",
-    "Tiền hoàn của tôi đâu? 退款在哪里？ 😀",
+    "Tiền hoàn của tôi đâu? 退款在哪里 😀",
     "A refund takes 5 to 10 business days. " * 60,
 ]
 
@@ -84,7 +84,8 @@ def test_hashed_words_are_near_when_they_are_shared() -> None:
     refund, same, shipping = embedder.embed(["Where is my refund?", "my REFUND, where is it", "Do you ship to Norway?"])
 
     assert_unit_vectors(embedder.embed([*TEXTS, "!"]), len(TEXTS) + 1)
-    assert refund @ same > 0.7 > 0.3 > refund @ shipping
+    assert refund @ same > 0.7
+    assert refund @ shipping < 0.3
     assert embedder.embed([]).shape == (0, DIMENSIONS)
 
 

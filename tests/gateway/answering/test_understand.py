@@ -23,6 +23,7 @@ QUESTIONS: list[tuple[Intent, str]] = [
     ("refund_status", "Why did my refund fail?"),
     ("refund_status", "Was my refund rejected?"),
     ("refund_status", "How long will my refund take?"),
+    ("refund_status", "How long until the refund shows up?"),
     ("refund_status", "I was promised a refund of 19.00 EUR last week"),
     ("refund_status", "Can I get a refund for pi_1?"),
     ("refund_status", "Tiền hoàn của tôi ở đâu?"),

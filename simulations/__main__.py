@@ -1,0 +1,5 @@
+"""`python -m simulations` is `recount`."""
+
+from simulations.cli import main
+
+main()

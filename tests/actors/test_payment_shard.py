@@ -1,0 +1,65 @@
+"""The payment shard as its host sees it: bytes in, bytes out, on the node's own log."""
+
+import os
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from actors.payment_shard import Health, PaymentShard, ShardPlace, log_path
+from actors.recorder import open_log
+from domain.codec import Submission, decode_replies, encode_submissions
+from domain.errors import FencedError
+from domain.ids import stream_id
+from domain.message import Accepted, Failed, Unchanged
+from domain.webhook import RecordSighting
+from tests.spec import NOON
+from tests.worlds import TENANT, facts_in, record
+
+
+def hosted(data: Path, shard: int = 0, shard_count: int = 1) -> PaymentShard:
+    return PaymentShard(msgspec.msgpack.encode(ShardPlace(data=str(data), shard=shard, shard_count=shard_count)))
+
+
+def sighting() -> Submission:
+    seen = RecordSighting(source="stripe", event_id="evt_9", event_type="customer.updated", occurred_at=NOON)
+    return Submission(stream=stream_id("webhook", TENANT, "stripe/evt_9"), command=seen)
+
+
+def test_commands_as_bytes_are_decided_and_kept(tmp_path: Path) -> None:
+    shard = hosted(tmp_path)
+    batch = encode_submissions([record(1), sighting(), sighting()])
+
+    replies = decode_replies(shard.handle(batch))
+
+    assert replies == [Accepted(version=1, position=1), Accepted(version=1, position=2), Unchanged(version=1)]
+    recorder = open_log(str(log_path(str(tmp_path))))
+    assert facts_in(recorder) == {"pi_1": ["stripe:evt_1"]}
+    recorder.datastore.close()
+
+
+def test_a_host_says_how_it_is(tmp_path: Path) -> None:
+    shard = hosted(tmp_path)
+    shard.handle(encode_submissions([record(1), record(1)]))
+
+    health = msgspec.msgpack.decode(shard.ping(), type=Health)
+
+    assert health.pid == os.getpid()
+    assert (health.stats["commands"], health.stats["events"], health.stats["unchanged"]) == (2, 1, 1)
+
+
+def test_every_stream_is_hosted_by_one_of_the_shards(tmp_path: Path) -> None:
+    shards = [hosted(tmp_path, number, 3) for number in range(3)]
+    for number in range(30):
+        batch = encode_submissions([record(1, f"pi_{number}")])
+        replies = [decode_replies(shard.handle(batch))[0] for shard in shards]
+        assert sorted(type(reply).__name__ for reply in replies) == ["Accepted", "Failed", "Failed"]
+        assert all(reply.retryable for reply in replies if isinstance(reply, Failed))
+
+
+def test_a_second_host_takes_over(tmp_path: Path) -> None:
+    first = hosted(tmp_path)
+    hosted(tmp_path)
+
+    with pytest.raises(FencedError):
+        first.handle(encode_submissions([record(1)]))

@@ -1,0 +1,100 @@
+"""What is applied and how far: one transaction, whatever goes wrong in between."""
+
+import resource
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from projections.store import Store
+from tests.worlds import Entries, numbered
+
+SCHEMA = "CREATE TABLE IF NOT EXISTS kept (body BLOB)"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path / "new" / "store.sqlite", SCHEMA)
+    yield opened
+    opened.close()
+
+
+def reopened(tmp_path: Path) -> Store:
+    return Store(tmp_path / "new" / "store.sqlite", SCHEMA)
+
+
+def count(store: Store) -> int:
+    with store.reading() as connection:
+        return int(connection.execute("SELECT count(*) FROM kept").fetchone()[0])
+
+
+def keep(store: Store, position: int, body: bytes = b"") -> None:
+    with store.writing(position) as connection:
+        connection.execute("INSERT INTO kept VALUES (?)", (body,))
+
+
+def crash_while_applying(store: Store, position: int) -> None:
+    with store.writing(position) as connection:
+        connection.execute("INSERT INTO kept VALUES ('')")
+        raise KeyboardInterrupt
+
+
+def test_content_and_checkpoint_are_written_together(store: Store, tmp_path: Path) -> None:
+    assert store.position() == 0
+    keep(store, 7)
+    store.close()
+
+    again = reopened(tmp_path)
+    assert (count(again), again.position()) == (1, 7)
+    again.close()
+
+
+def test_neither_is_written_if_applying_fails(store: Store) -> None:
+    keep(store, 7)
+    with pytest.raises(KeyboardInterrupt):
+        crash_while_applying(store, 8)
+
+    assert (count(store), store.position()) == (1, 7)
+    keep(store, 8)
+    assert (count(store), store.position()) == (2, 8)
+
+
+def test_the_checkpoint_never_goes_back(store: Store) -> None:
+    keep(store, 7)
+    keep(store, 3)
+
+    assert store.position() == 7
+
+
+def test_a_full_disk_is_an_error_until_there_is_room(store: Store, tmp_path: Path) -> None:
+    keep(store, 1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    wal = tmp_path / "new" / "store.sqlite-wal"
+    resource.setrlimit(resource.RLIMIT_FSIZE, (wal.stat().st_size + 10_000, hard))
+    try:
+        for _ in range(2):
+            with pytest.raises(sqlite3.OperationalError):
+                keep(store, 2, bytes(100_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (count(store), store.position()) == (1, 1)
+
+    keep(store, 2, bytes(100_000))
+    assert (count(store), store.position()) == (2, 2)
+
+
+def test_a_stream_stays_parked_over_a_restart(store: Store, tmp_path: Path) -> None:
+    entries = Entries()
+    first, second = entries.fact(numbered(1)), entries.fact(numbered(2))
+    store.park(second, "ValueError: no")
+    store.park(second, "ValueError: still no")
+    store.close()
+
+    again = reopened(tmp_path)
+
+    assert again.is_parked(first.stream)
+    assert not again.is_parked("payment:acme/other")
+    assert again.parked() == [(2, first.stream, "ValueError: still no")]
+    assert again.position() == 2
+    again.close()

@@ -1,0 +1,229 @@
+"""A stack of a test's own: `recount up` in a process of its own, on free ports, in a directory that the test gives."""
+
+import json
+import os
+import re
+import select
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+
+from domain.codec import Envelope, decode_envelope
+from simulations.disorder import stripe_headers
+from tests.stack.processes import alive, descendants, name_of
+
+START_TIMEOUT_S = 120.0
+STOP_TIMEOUT_S = 45.0
+DRAIN_TIMEOUT_S = 90.0
+LOOK_EVERY_S = 0.02
+
+Json = dict[str, Any]
+
+
+def until(condition: Callable[[], Any], what: str, timeout_s: float = 30.0) -> Any:
+    """Wait until the condition gives something true, and return that; fails with `what` after `timeout_s`."""
+    deadline_s = time.monotonic() + timeout_s
+    while not (value := condition()):
+        assert time.monotonic() < deadline_s, f"not within {timeout_s} s: {what}"
+        time.sleep(LOOK_EVERY_S)
+    return value
+
+
+def api_key(tenant: str) -> str:
+    return f"key-of-{tenant}"
+
+
+def secret(tenant: str) -> str:
+    return f"whsec_of_{tenant}"
+
+
+class Stack:
+    """One `recount up`.
+
+    Args:
+        directory: for the configuration, the log of the process and the node's data.
+        tenants: who exists, each with an API key and a Stripe secret.
+    """
+
+    def __init__(self, directory: Path, tenants: Sequence[str] = ("acme", "globex")) -> None:
+        self.data = directory / "var"
+        self.log_file = directory / "stack.log"
+        self.config = directory / "recount.toml"
+        self.config.write_text(_configuration(tenants))
+        self._tenants = tenants
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = ""
+        self.nats_url = ""
+        self.starts = 0
+
+    @property
+    def pid(self) -> int:
+        """The gateway's own process: the node's main one."""
+        assert self._process is not None, "the stack was not started"
+        return self._process.pid
+
+    def start(self) -> Self:
+        """Start, and wait until it says that it is ready. A second start listens where the first one did."""
+        listen = self.url.removeprefix("http://") or "127.0.0.1:0"
+        with self.log_file.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "simulations", "up", "--config", self.config, "--data", self.data, "--http", listen],
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={name: value for name, value in os.environ.items() if not name.startswith("RECOUNT_")},
+            )
+        line = self._first_line()
+        assert line.startswith("ready "), f"the stack did not start:\n{self.log_file.read_text()[-4000:]}"
+        urls = dict(part.split("=", 1) for part in line.split()[1:])
+        self.url, self.nats_url = urls["http"], urls["nats"]
+        self.starts += 1
+        return self
+
+    def _first_line(self) -> str:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        ready, _, _ = select.select([self._process.stdout], [], [], START_TIMEOUT_S)
+        return self._process.stdout.readline().decode() if ready else ""
+
+    def stop(self) -> None:
+        """End it as an operator does, and see that it ended well: status 0, none of its processes left, ports free."""
+        assert self._process is not None
+        below = descendants(self.pid)
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            status = self._process.wait(STOP_TIMEOUT_S)
+        finally:
+            self.kill()
+        assert status == 0, f"the stack ended with status {status}:\n{self.log_file.read_text()[-4000:]}"
+        left = {pid: name_of(pid) for pid in below if alive(pid)}
+        assert not left, f"processes of the stack are left: {left}"
+
+    def kill(self) -> None:
+        """End the main process at once, as a crash does, if it still runs; the others end with it."""
+        assert self._process is not None
+        if self._process.poll() is None:
+            below = descendants(self.pid)
+            self._process.kill()
+            self._process.wait()
+            until(lambda: not any(map(alive, below)), "the processes below a killed gateway end with it")
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        if error is None:
+            self.stop()
+        else:
+            self.kill()
+
+    def client(self, tenant: str = "acme", **options: Any) -> httpx.Client:
+        """A client with the tenant's credential."""
+        headers = {"Authorization": f"Bearer {api_key(tenant)}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30, **options)
+
+    def get(self, path: str, tenant: str = "acme", **params: str | int) -> Json:
+        """The JSON of a resource that is there."""
+        with self.client(tenant) as client:
+            response = client.get(path, params=params)
+        assert response.status_code == httpx.codes.OK, f"{path}: {response.status_code} {response.text}"
+        body: Json = response.json()
+        return body
+
+    def post(self, body: bytes, tenant: str = "acme", **headers: str) -> httpx.Response:
+        """Send one signed webhook, once."""
+        return httpx.post(
+            f"{self.url}/v1/{tenant}/webhooks/stripe",
+            content=body,
+            headers={**stripe_headers(body, secret(tenant), datetime.now(UTC)), **headers},
+            timeout=30,
+        )
+
+    def lag(self) -> Json | None:
+        """The lag, `None` while a part does not answer."""
+        try:
+            response = httpx.get(
+                f"{self.url}/v1/lag", headers={"Authorization": f"Bearer {api_key(self._tenants[0])}"}, timeout=30
+            )
+        except httpx.TransportError:
+            return None
+        lag: Json = response.json()
+        return lag if response.is_success else None
+
+    def drained(self, timeout_s: float = DRAIN_TIMEOUT_S) -> Json:
+        """Wait until all that was accepted is visible, and return the last lag."""
+
+        def drained_lag() -> Json | None:
+            lag = self.lag()
+            is_drained = lag and lag["ingest_pending"] == 0 and set(lag["projected"].values()) == {lag["head"]}
+            return lag if is_drained else None
+
+        lag: Json = until(drained_lag, "everything that was accepted is visible", timeout_s)
+        return lag
+
+    def parts(self) -> dict[str, Json]:
+        """The parts of the node as it says itself, ready or not; none while it does not answer."""
+        try:
+            parts: dict[str, Json] = httpx.get(f"{self.url}/readyz", timeout=30).json()["parts"]
+        except httpx.TransportError:
+            return {}
+        return parts
+
+    def pid_of(self, host: str) -> int:
+        """The process of a host, e.g. `payments-0` or `intake-0`; 0 while it does not answer."""
+        words = str(self.parts().get(host, {}).get("detail", ""))
+        return int(words.removeprefix("pid ")) if re.fullmatch(r"pid \d+", words) else 0
+
+    def nats_pid(self) -> int:
+        """The process of nats-server that was started last."""
+        return int(self.logged("nats_started")[-1]["pid"])
+
+    def logged(self, event: str) -> list[Json]:
+        """The lines about an event in the log of the main process."""
+        return [line for line in self._log_lines() if line.get("event") == event]
+
+    def _log_lines(self) -> Iterator[Json]:
+        for line in self.log_file.read_text().splitlines():
+            if line.startswith("{"):
+                yield json.loads(line)
+
+    def payments(self, tenant: str = "acme") -> dict[str, Json]:
+        """Every payment view of the tenant, by id."""
+        found: dict[str, Json] = {}
+        cursor: dict[str, str] = {}
+        while True:
+            page = self.get(f"/v1/{tenant}/payments", tenant, limit=200, **cursor)
+            found |= {view["payment_id"]: view for view in page["payments"]}
+            if page["cursor"] is None:
+                return found
+            cursor = {"cursor": page["cursor"]}
+
+    def log(self, after: int = 0) -> list[tuple[int, str, Envelope]]:
+        """The log from a position on, as it lies in its file: position, stream, envelope."""
+        with sqlite3.connect(f"file:{self.data / 'log.sqlite'}?mode=ro", uri=True) as connection:
+            rows = connection.execute(
+                "SELECT position, originator_id, state FROM stored_events WHERE position > ? ORDER BY position", (after,)
+            ).fetchall()
+        connection.close()
+        return [(position, stream, decode_envelope(state)) for position, stream, state in rows]
+
+
+def _configuration(tenants: Sequence[str]) -> str:
+    lines = ["[nats]", "port = 0"]
+    for tenant in tenants:
+        lines += [
+            f"[tenants.{tenant}]",
+            f'api_keys = ["{api_key(tenant)}"]',
+            f"[tenants.{tenant}.sources.stripe]",
+            f'secrets = ["{secret(tenant)}"]',
+        ]
+    return "\n".join(lines) + "\n"
