@@ -84,8 +84,8 @@ def evidence(
 def _deciding(facts: Sequence[RecordedFact], winner: Fact) -> RecordedFact:
     """The first of the facts that lead up to the winner and say what it says.
 
-    A snapshot that only repeats a status (a captured charge, sent again when it is refunded) did not bring it about, and
-    its date is not the date of what happened.
+    A snapshot that only repeats a status (a captured charge, sent again when it is refunded) did not bring it about,
+    and its date is not the date of what happened.
     """
     up_to_winner = [recorded for recorded in facts if precedence(recorded.fact) <= precedence(winner)]
     deciding = None

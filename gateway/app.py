@@ -16,6 +16,7 @@ from prometheus_client import REGISTRY
 from gateway.http import ask, documents, operations, payments, quarantine, webhooks
 from gateway.http.access_log import AccessLog
 from gateway.http.context import JsonRequest, tenants_only
+from gateway.http.description import complete
 from gateway.http.problems import ProblemError, on_http_exception, on_problem, on_storage_away, on_unexpected
 from gateway.node import Node
 
@@ -56,7 +57,7 @@ def make_app(node: Node) -> ASGIApp:
             title="Recount",
             version=version("recount"),
             description="Answers about money that cite their evidence. Errors are problem details (RFC 9457).",
-            openapi_router=Router("/docs", route_handlers=[], opt={"is_public": True}),
+            openapi_router=Router("/docs", route_handlers=[], opt={"is_public": True}, include_in_schema=False),
             render_plugins=[SwaggerRenderPlugin(path="/")],
             components=Components(
                 security_schemes={
@@ -67,5 +68,6 @@ def make_app(node: Node) -> ASGIApp:
         on_shutdown=[forget_collector],
         logging_config=None,
     )
+    complete(application.openapi_schema, _ROUTES)
     # Around all of it, and not a middleware: those see no request that fits no route.
     return AccessLog(application)

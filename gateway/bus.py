@@ -202,6 +202,8 @@ class Pull:
         """The messages that have come, at most `batch_max`; waits for the first. May return none: call again."""
         if not self._arrived:
             self._wake.clear()
+            # What was asked for may have ended since the last time; nobody would wake us for that again.
+            await self._top_up()
             try:
                 async with asyncio.timeout(PULL_EXPIRES_S):
                     await self._wake.wait()

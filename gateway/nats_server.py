@@ -55,6 +55,8 @@ class NatsServer:
 
     def __init__(self, directory: Path, *, port: int, on_event: Callable[[str, dict[str, object]], None]) -> None:
         self._directory = directory
+        # What it says before it has a log.
+        self._last_words = directory / "nats.stderr"
         self._port = port
         self._on_event = on_event
         self._process: subprocess.Popen[bytes] | None = None
@@ -96,9 +98,9 @@ class NatsServer:
                 self._on_event("nats_died", {"status": status})
                 try:
                     await self._spawn()
-                except TerminalError as error:
+                except (TerminalError, OSError) as error:
                     # The port may be free again, or the disk have room again, the next time.
-                    self._on_event("nats_restart_failed", {"reason": error.reason})
+                    self._on_event("nats_restart_failed", {"reason": str(error)})
 
     async def _spawn(self) -> None:
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -107,15 +109,16 @@ class NatsServer:
         ports.mkdir()
         config = self._directory / "nats.conf"
         config.write_text(_CONFIG.format(port=self._port or -1, store=msgspec.json.encode(str(self._directory)).decode()))
-        self._process = subprocess.Popen(
-            [binary(), "-c", config, "-l", self._directory / "nats.log", "--ports_file_dir", ports],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            # A signal for the terminal's process group is for us; we stop the server when its last user is gone.
-            start_new_session=True,
-            preexec_fn=partial(_end_with_parent, os.getpid()) if sys.platform == "linux" else None,
-        )
+        with self._last_words.open("wb") as last_words:
+            self._process = subprocess.Popen(
+                [binary(), "-c", config, "-l", self._directory / "nats.log", "--ports_file_dir", ports],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=last_words,
+                # A signal for the terminal's process group is for us; we stop the server when its last user is gone.
+                start_new_session=True,
+                preexec_fn=partial(_end_with_parent, os.getpid()) if sys.platform == "linux" else None,
+            )
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 self._port = await self._listening(ports)
@@ -135,8 +138,7 @@ class NatsServer:
                     continue  # It is being written.
                 return int(urls["nats"][0].rpartition(":")[2])
             if self._process.poll() is not None:
-                assert self._process.stderr is not None
-                said = self._process.stderr.read().decode(errors="replace").strip()
+                said = self._last_words.read_text(errors="replace").strip()
                 raise TerminalError(
                     f"nats-server ended with status {self._process.returncode}: {said or 'see ' + str(self._directory / 'nats.log')}"
                 )

@@ -69,9 +69,11 @@ async def running(
             serving = asyncio.create_task(server.serve([bound]))
             host, port = bound.getsockname()[:2]
             await _started(server, serving)
-            yield node, f"http://{f'[{host}]' if ':' in host else host}:{port}"
-            server.should_exit = True
-            await serving
+            try:
+                yield node, f"http://{f'[{host}]' if ':' in host else host}:{port}"
+            finally:
+                server.should_exit = True
+                await serving
         finally:
             await node.stop()
     finally:

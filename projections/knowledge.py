@@ -4,7 +4,7 @@ What lies outside the transaction (the vectors) is written first and idempotentl
 passages, so a crash in between is made good by applying again.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -82,9 +82,12 @@ class KnowledgeStore:
             event = entry.envelope().event
             assert isinstance(event, DocumentPublished | DocumentWithdrawn), f"{type(event).__name__} is none of {TOPICS}"
             latest[event.document_id] = (event, entry.position)
-        of_document: dict[str, list[Chunk]] = {}
-        for document_id, (event, at) in latest.items():
-            of_document[document_id] = self._index(event, at)
+        of_document = {
+            document_id: chunks(document_id, event.version, event.title, event.text)
+            for document_id, (event, _) in latest.items()
+            if isinstance(event, DocumentPublished)
+        }
+        self._index(of_document, latest, position)
         self._at_point("after_vectors")
         with self.store.writing(position) as connection:
             for document_id, (event, at) in latest.items():
@@ -106,14 +109,21 @@ class KnowledgeStore:
                 )
         return {f"document:{document_id}" for document_id in latest}
 
-    def _index(self, event: DocumentEvent, position: int) -> list[Chunk]:
-        if isinstance(event, DocumentWithdrawn):
-            self._vectors.withdraw(event.document_id, event.version, position)
-            return []
-        parts = chunks(event.document_id, event.version, event.title, event.text)
+    def _index(
+        self,
+        of_document: Mapping[str, Sequence[Chunk]],
+        latest: Mapping[str, tuple[DocumentEvent, int]],
+        position: int,
+    ) -> None:
+        """Bring the vectors up to date: all passages of a batch are embedded together."""
+        parts = [part for of_one in of_document.values() for part in of_one]
         vectors = self._embedder.embed([part.embedded for part in parts])
-        self._vectors.replace_document(event.document_id, event.version, parts, vectors, position)
-        return parts
+        withdrawn = {
+            document_id: event.version
+            for document_id, (event, _) in latest.items()
+            if isinstance(event, DocumentWithdrawn)
+        }
+        self._vectors.apply(list(zip(parts, vectors, strict=True)), withdrawn, position)
 
     def search(self, questions: Sequence[str], embedder: TextEmbedder, *, top_k: int) -> list[list[Passage]]:
         """For each question its passages, best first. Only current versions: withdrawn means gone, at answer time."""

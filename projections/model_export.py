@@ -92,7 +92,7 @@ def ensure_model(models: Path | None = None, *, timeout_s: float = 900.0) -> Pat
         return target
     command = [sys.executable, "-m", "projections.model_export", "--models", str(target.parent)]
     try:
-        done = subprocess.run(  # noqa: S603 - our own module under our own interpreter
+        done = subprocess.run(
             command,
             cwd=Path(__file__).resolve().parents[1],
             capture_output=True,

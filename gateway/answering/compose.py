@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import msgspec
 
-from gateway.answering.evidence import Citation, DocumentCited, FactCited, Passage, PaymentEvidence
+from domain.evidence import PaymentEvidence
+from gateway.answering.evidence import Citation, DocumentCited, FactCited, Passage
 from gateway.answering.quote import quote
 from gateway.answering.statements import (
     Statement,

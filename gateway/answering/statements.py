@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from domain.evidence import FactCitation, PaymentEvidence
 from domain.payment import PartView, PaymentStatus, PaymentView
-from gateway.answering.evidence import FactCitation, PaymentEvidence
 from gateway.answering.wording import CANCELLATIONS, CLAIMS, FAILURES, amount, day, in_words, payment, sentence
 
 

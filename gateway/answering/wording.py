@@ -83,7 +83,7 @@ CLAIMS: Mapping[str, str] = {
     "debit_not_authorized": "the debit was not authorized",
     "duplicate": "charged more than once",
     "fraudulent": "the payment was not authorized",
-    "general": "no category",
+    "general": "no reason given",
     "incorrect_account_details": "incorrect account details",
     "insufficient_funds": "insufficient funds",
     "noncompliant": "the rules of the card network were not met",

@@ -5,6 +5,7 @@ import secrets
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
+import msgspec
 from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
@@ -18,7 +19,7 @@ from gateway.node import Node
 AnyRequest = Request[Any, Any, Any]
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
-POSITION_MAX = 2**63 - 1  # The largest that the log can give.
+POSITION_MAX = 2**53 - 1  # The largest integer that every reader of JSON keeps exact (RFC 8259, section 6).
 
 AsOf = Annotated[datetime | None, Parameter(query="as_of", description="as of this time in the world (RFC 3339)")]
 KnownAt = Annotated[
@@ -28,21 +29,30 @@ MinPosition = Annotated[
     int, Parameter(query="min_position", ge=0, le=POSITION_MAX, description="wait for this log position, or 503")
 ]
 
+# What `is_object_id` takes, for the description.
+OBJECT_ID_SCHEMA = {"pattern": r"^(?!\.{1,2}$)[A-Za-z0-9_.:@=+~-]{1,200}$"}
+
 _CORRELATION_RE = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 class JsonRequest(AnyRequest):
-    """A request whose JSON cannot break the framework's reading of it."""
+    """A request whose JSON is decoded into the struct that the route takes, strictly: `"3"` is no number."""
 
     async def json(self) -> Any:  # noqa: ANN401 - the framework's signature
-        """The body, decoded. Raises `ProblemError` 400 for what the decoder does not call a decoding error."""
+        """The body. Raises `ProblemError` 400 for whatever does not fit."""
+        field = self.route_handler.parsed_data_field
+        assert field is not None, "only a route that takes a body reads it"
         try:
-            return await super().json()
+            return msgspec.json.decode(await self.body(), type=field.annotation)
         except UnicodeDecodeError as error:
             detail = f"the body is not UTF-8: {error.reason} at byte {error.start}"
             raise ProblemError(400, "body.not_utf8", detail) from error
         except RecursionError as error:
             raise ProblemError(400, "body.too_deep", "the body is nested too deeply") from error
+        except msgspec.ValidationError as error:
+            raise ProblemError(400, "request.invalid", f"the body does not fit: {error}") from error
+        except msgspec.DecodeError as error:
+            raise ProblemError(400, "body.not_json", f"the body is not JSON: {error}") from error
 
 
 def node_of(request: AnyConnection) -> Node:

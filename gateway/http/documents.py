@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import delete, get, put
+from litestar.params import Parameter
 from msgspec import Meta
 
 from actors.index_shard import DOCUMENTS
@@ -11,11 +12,13 @@ from domain.codec import Submission
 from domain.document import TEXT_CHARS_MAX, DocumentCommand, PutDocument, WithdrawDocument
 from domain.ids import stream_id
 from domain.message import Accepted, Failed, Rejected, Unchanged
-from gateway.http.context import AnyRequest, MinPosition, checked_id, node_of, trace_of
+from gateway.http.context import OBJECT_ID_SCHEMA, AnyRequest, MinPosition, checked_id, node_of, trace_of
 from gateway.http.payments import look_up
 from gateway.http.problems import ProblemError, problems
 from gateway.node import Node
 from projections.retrieval import DocumentFound, GetDocument
+
+DocumentId = Annotated[str, Parameter(schema_extra=OBJECT_ID_SCHEMA)]
 
 _PROBLEMS = problems(
     s400="the document does not fit",
@@ -30,7 +33,7 @@ class DocumentBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """A document's content: plain text or Markdown."""
 
     title: Annotated[str, Meta(min_length=1, max_length=500)]
-    text: Annotated[str, Meta(min_length=1, max_length=TEXT_CHARS_MAX)]
+    text: Annotated[str, Meta(min_length=1, max_length=TEXT_CHARS_MAX, extra_json_schema={"pattern": r"\S"})]
     metadata: dict[str, str] = {}
 
 
@@ -80,7 +83,9 @@ async def _decide(
     responses=_PROBLEMS,
     tags=["documents"],
 )
-async def put_document(tenant: str, document_id: str, data: DocumentBody, request: AnyRequest) -> DocumentVersion:
+async def put_document(
+    tenant: str, document_id: DocumentId, data: DocumentBody, request: AnyRequest
+) -> DocumentVersion:
     node = node_of(request)
     command = PutDocument(
         document_id=checked_id(document_id, "document_id"), title=data.title, text=data.text, metadata=data.metadata
@@ -90,7 +95,7 @@ async def put_document(tenant: str, document_id: str, data: DocumentBody, reques
 
 @get("/v1/{tenant:str}/documents/{document_id:str}", summary="A document", responses=_PROBLEMS, tags=["documents"])
 async def get_document(
-    tenant: str, document_id: str, request: AnyRequest, min_position: MinPosition = 0
+    tenant: str, document_id: DocumentId, request: AnyRequest, min_position: MinPosition = 0
 ) -> DocumentJson:
     node = node_of(request)
     query = GetDocument(tenant=tenant, document_id=checked_id(document_id, "document_id"), min_position=min_position)
@@ -107,7 +112,7 @@ async def get_document(
     responses=_PROBLEMS,
     tags=["documents"],
 )
-async def delete_document(tenant: str, document_id: str, request: AnyRequest) -> DocumentVersion:
+async def delete_document(tenant: str, document_id: DocumentId, request: AnyRequest) -> DocumentVersion:
     node = node_of(request)
     return await _decide(node, tenant, checked_id(document_id, "document_id"), WithdrawDocument(), request)
 

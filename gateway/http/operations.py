@@ -141,7 +141,8 @@ class NodeCollector:
 
 @get("/metrics", summary="Prometheus metrics", tags=["operations"], opt={"is_public": True}, include_in_schema=False)
 async def metrics() -> Response[bytes]:
-    return Response(await asyncio.to_thread(generate_latest, REGISTRY), media_type=CONTENT_TYPE_LATEST)
+    # As a header: the framework would add a second charset to a media type.
+    return Response(await asyncio.to_thread(generate_latest, REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 @get("/openapi.json", opt={"is_public": True}, include_in_schema=False, sync_to_thread=False)

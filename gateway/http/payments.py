@@ -11,7 +11,16 @@ from actors.index_shard import PAYMENTS
 from domain.errors import RetryableError
 from domain.payment import PaymentStatus
 from gateway.asking import position_not_reached, query_all
-from gateway.http.context import AnyRequest, AsOf, KnownAt, MinPosition, checked_id, checked_time, node_of
+from gateway.http.context import (
+    OBJECT_ID_SCHEMA,
+    AnyRequest,
+    AsOf,
+    KnownAt,
+    MinPosition,
+    checked_id,
+    checked_time,
+    node_of,
+)
 from gateway.http.problems import ProblemError, problems
 from gateway.http.views import PaymentJson, PaymentsJson, TimelineJson, payment_json, timeline_json
 from gateway.node import Node
@@ -32,7 +41,14 @@ _CURSOR_RE = re.compile(r"-?[0-9]{1,18}\.[A-Za-z0-9_.:@=+~-]{1,200}")
 
 FoundT = TypeVar("FoundT")
 
-PaymentId = Annotated[str, Parameter(description="any of its ids: payment, charge, refund or dispute", max_length=200)]
+PaymentId = Annotated[
+    str, Parameter(description="any of its ids: payment, charge, refund or dispute", schema_extra=OBJECT_ID_SCHEMA)
+]
+CustomerId = Annotated[str | None, Parameter(query="customer_id", schema_extra=OBJECT_ID_SCHEMA)]
+Cursor = Annotated[
+    str | None,
+    Parameter(query="cursor", description="of the page before", schema_extra={"pattern": f"^{_CURSOR_RE.pattern}$"}),
+]
 
 _PROBLEMS = problems(
     s400="a parameter does not fit",
@@ -113,10 +129,10 @@ async def get_timeline(
 async def list_payments(
     tenant: str,
     request: AnyRequest,
-    customer_id: Annotated[str | None, Parameter(query="customer_id", max_length=200)] = None,
+    customer_id: CustomerId = None,
     status: Annotated[PaymentStatus | None, Parameter(query="status")] = None,
     limit: Annotated[int, Parameter(query="limit", ge=1, le=PAGE_MAX)] = 50,
-    cursor: Annotated[str | None, Parameter(query="cursor", max_length=300, description="of the page before")] = None,
+    cursor: Cursor = None,
     min_position: MinPosition = 0,
 ) -> PaymentsJson:
     node = node_of(request)
@@ -124,7 +140,7 @@ async def list_payments(
         raise ProblemError(400, "cursor.invalid", "cursor: pass on what the page before gave")
     query = ListPayments(
         tenant=tenant,
-        customer_id=checked_id(customer_id, "customer_id") if customer_id else "",
+        customer_id="" if customer_id is None else checked_id(customer_id, "customer_id"),
         status=status or "",
         limit=limit,
         cursor=cursor or "",

@@ -74,7 +74,7 @@ _CODES = {
 
 
 def on_http_exception(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """The handler for what the framework refuses: unknown routes, wrong methods, bodies that do not fit their schema."""
+    """The handler for what the framework refuses: unknown routes, wrong methods, bodies that do not fit."""
     detail = error.detail or HTTPStatus(error.status_code).phrase
     if isinstance(error.extra, list) and error.extra:
         detail = "; ".join(_misfit(each) for each in error.extra if isinstance(each, dict))

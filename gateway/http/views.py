@@ -6,9 +6,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from domain.payment import PartView, PaymentView
-from domain.timeline import TimelineEntry
-from gateway.quarantine import Quarantined
+from domain.payment import Certainty, PartView, PaymentStatus, PaymentView
+from domain.timeline import Effect, TimelineEntry
+from gateway.quarantine import Quarantined, State
 
 Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
@@ -33,7 +33,7 @@ class PaymentJson(msgspec.Struct, frozen=True, kw_only=True):
     payment_id: str
     provider: str
     customer_id: str
-    status: str
+    status: PaymentStatus
     amount_minor: int
     currency: str
     authorized_minor: int
@@ -42,7 +42,7 @@ class PaymentJson(msgspec.Struct, frozen=True, kw_only=True):
     refunds: list[PartJson]
     disputes: list[PartJson]
     payouts: list[PartJson]
-    certainty: str
+    certainty: Certainty
     reason: str
     facts: int
     occurred_at: Timestamp
@@ -69,7 +69,7 @@ class TimelineEntryJson(msgspec.Struct, frozen=True, kw_only=True):
     occurred_at: Timestamp
     recorded_at: Timestamp
     position: int
-    effect: str
+    effect: Effect
     correlation_id: str
 
 
@@ -86,7 +86,7 @@ class QuarantinedJson(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     code: str
     detail: str
-    state: str
+    state: State
     deliveries: int
     bytes: int
     first_seen_at: Timestamp

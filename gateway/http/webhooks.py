@@ -1,10 +1,12 @@
 """`POST /v1/{tenant}/webhooks/{source}`: verified, published durably, answered. Everything else happens later."""
 
 import asyncio
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import msgspec
 from litestar import post
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
 
 from domain.errors import RetryableError, TerminalError
 from gateway.bus import Outgoing, ingest_subject
@@ -25,6 +27,18 @@ class WebhookAccepted(msgspec.Struct, frozen=True, kw_only=True):
     id: str
 
 
+@dataclass
+class _RawBody(Operation):
+    """The description of a body that the framework does not read for us."""
+
+    def __post_init__(self) -> None:
+        self.request_body = RequestBody(
+            description="what the provider sent, byte for byte: its signature is over the bytes",
+            content={"application/json": OpenAPIMediaType(schema=Schema(type=OpenAPIType.OBJECT))},
+            required=True,
+        )
+
+
 @post(
     "/v1/{tenant:str}/webhooks/{source:str}",
     status_code=202,
@@ -39,6 +53,8 @@ class WebhookAccepted(msgspec.Struct, frozen=True, kw_only=True):
     ),
     tags=["webhooks"],
     opt={"is_public": True},
+    operation_class=_RawBody,
+    request_max_body_size=None,  # The node's own setting bounds it.
 )
 async def take_webhook(tenant: str, source: str, request: AnyRequest) -> WebhookAccepted:
     node = node_of(request)

@@ -82,7 +82,8 @@ class Provider:
                         connection = await asyncio.open_connection(self._address.hostname, self._address.port)
                     status = await self._post(connection, body)
             except (OSError, EOFError, TimeoutError):
-                status, connection = 0, _closed(connection)
+                _close(connection)
+                status, connection = 0, None
             if status == 202:
                 self.accepted += 1
                 continue
@@ -90,7 +91,7 @@ class Provider:
             self.refusals[status] = self.refusals.get(status, 0) + 1
             self._waiting.append(body)
             await asyncio.sleep(RETRY_AFTER_S)
-        _closed(connection)
+        _close(connection)
 
     async def _post(self, connection: Connection, body: bytes) -> int:
         reader, writer = connection
@@ -106,6 +107,6 @@ class Provider:
         return int(head.split(" ", 2)[1])
 
 
-def _closed(connection: Connection | None) -> None:
+def _close(connection: Connection | None) -> None:
     if connection is not None:
         connection[1].close()

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -73,9 +74,10 @@ class Stack:
     def start(self) -> Self:
         """Start, and wait until it says that it is ready. A second start listens where the first one did."""
         listen = self.url.removeprefix("http://") or "127.0.0.1:0"
+        options: dict[str, str | Path] = {"--config": self.config, "--data": self.data, "--http": listen}
         with self.log_file.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "simulations", "up", "--config", self.config, "--data", self.data, "--http", listen],
+                [sys.executable, "-m", "simulations", "up", *chain.from_iterable(options.items())],
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env={name: value for name, value in os.environ.items() if not name.startswith("RECOUNT_")},
@@ -211,7 +213,8 @@ class Stack:
         """The log from a position on, as it lies in its file: position, stream, envelope."""
         with sqlite3.connect(f"file:{self.data / 'log.sqlite'}?mode=ro", uri=True) as connection:
             rows = connection.execute(
-                "SELECT position, originator_id, state FROM stored_events WHERE position > ? ORDER BY position", (after,)
+                "SELECT position, originator_id, state FROM stored_events WHERE position > ? ORDER BY position",
+                (after,),
             ).fetchall()
         connection.close()
         return [(position, stream, decode_envelope(state)) for position, stream, state in rows]

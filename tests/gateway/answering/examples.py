@@ -3,8 +3,9 @@
 from datetime import timedelta
 from typing import Any
 
+from domain.evidence import PaymentEvidence, evidence
 from domain.fact import Fact
-from gateway.answering.evidence import Passage, PaymentEvidence, evidence
+from gateway.answering.evidence import Passage
 from tests.domain.examples import fact, recorded
 
 # Day 0 is START, 1 March 2026.

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from domain.answer import AnswerRecord, stated, verdict
+from domain.evidence import PaymentEvidence
 from gateway.answering.compose import Composition, compose
-from gateway.answering.evidence import DocumentCited, FactCited, Passage, PaymentEvidence
+from gateway.answering.evidence import DocumentCited, FactCited, Passage
 from gateway.answering.understand import understand
 from tests.domain.examples import at, recorded
 from tests.gateway.answering.examples import (

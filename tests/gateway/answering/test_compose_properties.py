@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.evidence import PaymentEvidence, evidence
 from domain.fact import Fact
 from domain.lifecycle import LIFECYCLES
 from domain.money import format_amount
 from gateway.answering.compose import Composition, compose
-from gateway.answering.evidence import DocumentCited, FactCited, Passage, PaymentEvidence, evidence
+from gateway.answering.evidence import DocumentCited, FactCited, Passage
 from gateway.answering.understand import understand
 from gateway.answering.wording import day
 from tests.domain.examples import at, recorded

@@ -1,3 +1,5 @@
+"""Which sentences of a passage are quoted, and that they stand in it letter by letter."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gateway.answering.evidence import PaymentEvidence
+from domain.evidence import PaymentEvidence
 from gateway.answering.statements import (
     Statement,
     caveat,

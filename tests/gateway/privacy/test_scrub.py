@@ -211,7 +211,7 @@ HOSTILE = [
 def test_no_text_makes_it_slow(piece: str) -> None:
     # The end wakes the patterns that need an @ or a digit somewhere.
     text = piece * (HUNDRED_KB // len(piece)) + "@1"
-    times_s = []
+    times_s: list[float] = []
     # The machine may be busy with something else: the fastest of a few runs is the code's own time.
     while len(times_s) < 10 and min(times_s, default=1.0) >= 0.1:
         began_s = time.process_time()
