@@ -124,7 +124,9 @@ class IndexShard:
         """A list of queries in, their replies in order out; questions are embedded together."""
         queries = _queries.decode(batch)
         found: list[AnyFound | None] = [self._look_up(query) for query in queries]
-        gathers = {index: query for index, query in enumerate(queries) if isinstance(query, Gather) and found[index] is None}
+        gathers = {
+            index: query for index, query in enumerate(queries) if isinstance(query, Gather) and found[index] is None
+        }
         by_tenant: dict[str, list[int]] = {}
         for index, query in gathers.items():
             by_tenant.setdefault(query.tenant, []).append(index)
@@ -204,8 +206,9 @@ class IndexShard:
                 head = feed.head()
                 if step.changed:
                     self._tenants.checkpoint(checkpoint, step)
-            except Exception as error:  # noqa: BLE001 - the thread must outlive whatever one turn runs into
-                log.error("projection_failed", projection=projection, position=projector.position, reason=str(error))
+            except Exception:
+                # The thread must outlive whatever one turn runs into.
+                log.exception("projection_failed", projection=projection, position=projector.position)
                 idle.wait(BACKOFF_S)
                 continue
             self._note(projection, step, head)

@@ -20,7 +20,7 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     envelope: Envelope
 
 
-# What msgspec raises for a value that it cannot encode: a lone surrogate, an integer of more than 64 bits, a stray type.
+# What msgspec raises for a value that it cannot encode: a lone surrogate, an integer beyond 64 bits, a stray type.
 ENCODING_ERRORS = (ValueError, OverflowError, TypeError)
 
 

@@ -22,9 +22,22 @@ from domain.errors import FencedError
 
 LOCK_TIMEOUT_S = 10
 
+_EVENTS = """
+CREATE TABLE IF NOT EXISTS {table} (
+    position INTEGER PRIMARY KEY AUTOINCREMENT, originator_id TEXT NOT NULL, originator_version INTEGER NOT NULL,
+    topic TEXT NOT NULL, state BLOB NOT NULL, UNIQUE (originator_id, originator_version))
+"""
+_LEASES = """
+CREATE TABLE IF NOT EXISTS leases (lease TEXT PRIMARY KEY, epoch INTEGER NOT NULL, owner TEXT NOT NULL) WITHOUT ROWID
+"""
+_SNAPSHOTS = """
+CREATE TABLE IF NOT EXISTS snapshots (
+    stream TEXT PRIMARY KEY, version INTEGER NOT NULL, shape TEXT NOT NULL, state BLOB NOT NULL)
+"""
+
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
-    """An aggregate's state at a version. `shape` names the state's schema: another shape is thrown away and refolded."""
+    """An aggregate's state at a version. `shape` names the state's schema: another one is thrown away and refolded."""
 
     stream: str
     version: int
@@ -63,22 +76,25 @@ class LogRecorder(SQLiteApplicationRecorder):
     """The events of one cell in one total order."""
 
     def construct_create_table_statements(self) -> list[str]:
-        return [
-            f"CREATE TABLE IF NOT EXISTS {self.events_table_name} (position INTEGER PRIMARY KEY AUTOINCREMENT, "
-            "originator_id TEXT NOT NULL, originator_version INTEGER NOT NULL, topic TEXT NOT NULL, "
-            "state BLOB NOT NULL, UNIQUE (originator_id, originator_version))",
-            "CREATE TABLE IF NOT EXISTS leases (lease TEXT PRIMARY KEY, epoch INTEGER NOT NULL, "
-            "owner TEXT NOT NULL) WITHOUT ROWID",
-            "CREATE TABLE IF NOT EXISTS snapshots (stream TEXT PRIMARY KEY, version INTEGER NOT NULL, "
-            "shape TEXT NOT NULL, state BLOB NOT NULL)",
-        ]
+        return [_EVENTS.format(table=self.events_table_name), _LEASES, _SNAPSHOTS]
 
     def __init__(self, datastore: SQLiteDatastore, events_table_name: str = "stored_events") -> None:
         super().__init__(datastore, events_table_name)
-        columns = "originator_id, originator_version, topic, state"
-        self.insert_events_statement = f"INSERT INTO {events_table_name} ({columns}) VALUES (?,?,?,?)"
-        self.select_events_statement = f"SELECT {columns} FROM {events_table_name} WHERE originator_id=? "
-        self.select_max_notification_id_statement = f"SELECT MAX(position) FROM {events_table_name}"
+        # The only thing that is put into a statement here and below is the table's name, which is ours.
+        self.insert_events_statement = (
+            f"INSERT INTO {events_table_name} "  # noqa: S608 - see above
+            "(originator_id, originator_version, topic, state) VALUES (?,?,?,?)"
+        )
+        self.select_events_statement = (
+            "SELECT originator_id, originator_version, topic, state "  # noqa: S608 - see above
+            f"FROM {events_table_name} WHERE originator_id=? "
+        )
+        self.select_max_notification_id_statement = f"SELECT MAX(position) FROM {events_table_name}"  # noqa: S608 - see above
+
+    def create_table(self) -> None:
+        """Make what is not there yet."""
+        with self._writing() as cursor:
+            self._create_table(cursor)
 
     @contextmanager
     def _writing(self) -> Iterator[SQLiteCursor]:
@@ -165,7 +181,10 @@ class LogRecorder(SQLiteApplicationRecorder):
         found: list[StoredEvent] = []
         with self.datastore.transaction(commit=False) as cursor:
             for stream, floor in floors.items():
-                cursor.execute(self.select_events_statement + "AND originator_version>? ORDER BY originator_version", (stream, floor))
+                cursor.execute(
+                    self.select_events_statement + "AND originator_version>? ORDER BY originator_version",
+                    (stream, floor),
+                )
                 found.extend(StoredEvent(*row) for row in cursor.fetchall())
         return found
 
@@ -232,7 +251,5 @@ class LogRecorder(SQLiteApplicationRecorder):
 def open_log(path: str) -> LogRecorder:
     """The log in the file `path`, made if it is not there. WAL, and an fsync for every commit (synchronous FULL)."""
     recorder = LogRecorder(SQLiteDatastore(path, lock_timeout=LOCK_TIMEOUT_S, originator_id_type="text"))
-    with recorder._writing() as cursor:
-        for statement in recorder.create_table_statements:
-            cursor.execute(statement)
+    recorder.create_table()
     return recorder

@@ -19,8 +19,8 @@ import msgspec
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
-import ray  # noqa: E402 - after the lines above
-from ray.exceptions import (  # noqa: E402 - after the lines above
+import ray
+from ray.exceptions import (
     GetTimeoutError,
     PendingCallsLimitExceeded,
     RayActorError,
@@ -28,8 +28,8 @@ from ray.exceptions import (  # noqa: E402 - after the lines above
     RayTaskError,
 )
 
-from actors.payment_shard import Health  # noqa: E402 - after the lines above
-from domain.errors import FencedError, RetryableError, TerminalError  # noqa: E402 - after the lines above
+from actors.payment_shard import Health
+from domain.errors import FencedError, RetryableError, TerminalError
 
 NAMESPACE = "recount"
 PENDING_CALLS_MAX = 1_000

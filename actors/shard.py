@@ -124,7 +124,9 @@ class Shard:
         except LostRaceError as error:
             self._evict(batch)
             self.stats.lost_races += 1
-            return self._handle(batch, may_retry=False) if may_retry else self._fail(batch, error.reason, retryable=True)
+            return (
+                self._handle(batch, may_retry=False) if may_retry else self._fail(batch, error.reason, retryable=True)
+            )
         except RetryableError as error:
             self._evict(batch)
             return self._fail(batch, error.reason, retryable=True)

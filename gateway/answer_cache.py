@@ -43,7 +43,8 @@ class AnswerCache(Generic[EntryT]):
     def store(self, key: Key, entry: EntryT, dependencies: Mapping[Dependency, int]) -> bool:
         """Keep an entry, unless one of its dependencies changed after the log position at which it was read."""
         if any(
-            position < max(self._floor, self._changed.get(dependency, 0)) for dependency, position in dependencies.items()
+            position < max(self._floor, self._changed.get(dependency, 0))
+            for dependency, position in dependencies.items()
         ):
             self.refusals += 1
             return False

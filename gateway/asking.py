@@ -11,7 +11,6 @@ from msgspec import Meta
 from actors.changes import Change
 from actors.index_shard import DOCUMENTS, PAYMENTS
 from domain.answer import AnswerRecord, CitedDocument, stated
-from domain.errors import RetryableError
 from domain.ids import is_object_id
 from domain.message import Trace
 from domain.payment import PaymentView

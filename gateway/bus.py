@@ -9,7 +9,6 @@ import msgspec
 import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.errors import Error as NatsError
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.errors import NotFoundError
 
@@ -122,7 +121,9 @@ class Publisher:
                 reason = error.reason if isinstance(error, RetryableError) else str(error) or type(error).__name__
                 for _, done in batch:
                     if not done.done():
-                        done.set_exception(RetryableError(f"the stream does not take messages now: {reason}", retry_after_s=1))
+                        done.set_exception(
+                            RetryableError(f"the stream does not take messages now: {reason}", retry_after_s=1)
+                        )
                 continue
             for index, (_, done) in enumerate(batch, start=1):
                 if not done.done():
@@ -147,7 +148,9 @@ class Publisher:
                 continue
             if last > 1:
                 headers["Nats-Batch-Commit"] = "1"
-            reply = await self._client.request(message.subject, message.body, timeout=PUBLISH_TIMEOUT_S, headers=headers)
+            reply = await self._client.request(
+                message.subject, message.body, timeout=PUBLISH_TIMEOUT_S, headers=headers
+            )
         answer = msgspec.json.decode(reply.data)
         if "error" in answer:
             raise RetryableError(str(answer["error"].get("description", answer["error"])))
@@ -228,5 +231,3 @@ async def pending(client: Client) -> int:
     """Messages in the stream that are not taken in yet: not delivered, or delivered and not acknowledged."""
     info = await client.jetstream().consumer_info(STREAM, CONSUMER)
     return (info.num_pending or 0) + (info.num_ack_pending or 0)
-
-

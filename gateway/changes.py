@@ -92,5 +92,3 @@ class Listener:
         except TimeoutError:
             return False
         return True
-
-

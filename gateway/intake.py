@@ -102,7 +102,8 @@ class Intake:
     def _refuse(self, tenant: str, source: str) -> Unreadable | None:
         if tenant not in self._tenants:
             return Unreadable(
-                code="tenant.unknown", detail=f"there is no tenant {tenant[:63]!r}; add it to recount.toml, then requeue"
+                code="tenant.unknown",
+                detail=f"there is no tenant {tenant[:63]!r}; add it to recount.toml, then requeue",
             )
         if source not in SOURCES:
             known = ", ".join(SOURCES)

@@ -24,6 +24,7 @@ from gateway.telemetry import configure_logging, configure_tracing, span
 
 BATCHES_IN_FLIGHT_MAX = 2
 STARTED_TIMEOUT_S = 30.0
+ACK_TOKENS = 9
 
 log = structlog.get_logger("intake")
 
@@ -139,14 +140,17 @@ class IntakeHost:
 
 
 def _incoming(message: Msg) -> Incoming:
-    # $JS.ACK.<stream>.<consumer>.<delivered>.<stream sequence>.<consumer sequence>.<time>.<pending>, or with a
-    # domain and an account hash before the stream (ADR-15): counted from the end both are the same.
+    """The message with its place in the stream.
+
+    Its reply subject is `$JS.ACK.<stream>.<consumer>.<delivered>.<stream sequence>.<consumer sequence>.<time>.<pending>`,
+    or, with a domain and an account hash before the stream, two tokens longer and one behind (ADR-15).
+    """
     tokens = message.reply.split(".")
     return Incoming(
         subject=message.subject,
         body=message.data,
         headers=message.headers or {},
-        sequence=int(tokens[-4] if len(tokens) == 9 else tokens[7]),
+        sequence=int(tokens[5] if len(tokens) == ACK_TOKENS else tokens[7]),
     )
 
 

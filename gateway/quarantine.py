@@ -75,7 +75,9 @@ class Quarantine:
         with self._lock, self._of(tenant) as connection:
             connection.executemany("UPDATE quarantine SET state=? WHERE id=?", [(state, name) for name in names])
 
-    def listed(self, tenant: str, *, state: State | None = "open", code: str = "", limit: int = 100) -> list[Quarantined]:
+    def listed(
+        self, tenant: str, *, state: State | None = "open", code: str = "", limit: int = 100
+    ) -> list[Quarantined]:
         """The entries in a state (all for `None`) and with a code if given, oldest first."""
         with self._lock, self._of(tenant) as connection:
             rows = connection.execute(
@@ -84,7 +86,9 @@ class Quarantine:
                 "ORDER BY first_seen_at, id LIMIT ?3",
                 (state, code, limit),
             ).fetchall()
-        return [msgspec.convert(dict(zip(Quarantined.__struct_fields__, row, strict=True)), Quarantined) for row in rows]
+        return [
+            msgspec.convert(dict(zip(Quarantined.__struct_fields__, row, strict=True)), Quarantined) for row in rows
+        ]
 
     def message(self, tenant: str, name: str) -> RawMessage | None:
         """The message as it came, `None` if there is none of that id."""

@@ -88,7 +88,9 @@ async def _started(server: uvicorn.Server, serving: "asyncio.Task[None]") -> Non
         await asyncio.sleep(0.01)
 
 
-async def serve(settings: NodeSettings, *, on_ready: Callable[[str, str], None], on_progress: Callable[[str], None]) -> None:
+async def serve(
+    settings: NodeSettings, *, on_ready: Callable[[str, str], None], on_progress: Callable[[str], None]
+) -> None:
     """Run until SIGTERM or SIGINT; `on_ready` gets the URLs of HTTP and NATS once everything answers."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()

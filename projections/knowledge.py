@@ -80,7 +80,9 @@ class KnowledgeStore:
         latest: dict[str, tuple[DocumentEvent, int]] = {}
         for entry in entries:
             event = entry.envelope().event
-            assert isinstance(event, DocumentPublished | DocumentWithdrawn), f"{type(event).__name__} is none of {TOPICS}"
+            assert isinstance(event, DocumentPublished | DocumentWithdrawn), (
+                f"{type(event).__name__} is none of {TOPICS}"
+            )
             latest[event.document_id] = (event, entry.position)
         of_document = {
             document_id: chunks(document_id, event.version, event.title, event.text)
@@ -105,7 +107,10 @@ class KnowledgeStore:
                 )
                 connection.executemany(
                     "INSERT INTO chunks VALUES (?,?,?,?,?)",
-                    [(each.chunk_id, document_id, each.version, each.heading, each.text) for each in of_document[document_id]],
+                    [
+                        (each.chunk_id, document_id, each.version, each.heading, each.text)
+                        for each in of_document[document_id]
+                    ],
                 )
         return {f"document:{document_id}" for document_id in latest}
 

@@ -136,7 +136,9 @@ class PaymentStore:
 
     def _has_facts(self, reference: str) -> bool:
         with self.store.reading() as connection:
-            return connection.execute("SELECT 1 FROM facts WHERE reference=? LIMIT 1", (reference,)).fetchone() is not None
+            return (
+                connection.execute("SELECT 1 FROM facts WHERE reference=? LIMIT 1", (reference,)).fetchone() is not None
+            )
 
     def resolve(self, reference: str, known_at: int | None = None) -> str:
         """The payment that a payment's, charge's, refund's or dispute's id belongs to; itself if nothing is known.

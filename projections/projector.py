@@ -91,7 +91,7 @@ class Projector:
         return Step(applied=applied, parked=parked, position=page.position, changed=changed)
 
     def _apply(self, of_tenant: TenantStore, entries: Sequence[LogEntry], keys: set[str]) -> int:
-        """Apply all that can be, halving a batch that fails until the poison event is alone; returns how many parked."""
+        """Apply all that can be, halving a batch that fails until the poison is alone; returns how many were parked."""
         waiting = [entry for entry in entries if of_tenant.store.is_parked(entry.stream)]
         if waiting:
             return sum(self._apply_split(of_tenant, entry, keys) for entry in entries)

@@ -83,8 +83,11 @@ class DocumentFound(msgspec.Struct, frozen=True, kw_only=True, tag="document"):
 
 
 class Gathered(msgspec.Struct, frozen=True, kw_only=True, tag="gathered"):
-    """`looked_up` are all keys that the evidence depends on, found or not. `lag_ms` is how old the oldest event is
-    that is in the log and not in the view yet, 0 if there is none. `knowledge_position` is how far documents are."""
+    """The evidence for one question.
+
+    `looked_up` are all keys that it depends on, found or not. `lag_ms` is for how long the view has been behind the
+    log, 0 if it is not. `knowledge_position` is how far documents are.
+    """
 
     position: int
     knowledge_position: int

@@ -63,7 +63,8 @@ async def bench_ask(seconds: float, say: Callable[[str], None]) -> AskReport:
             for question in questions:
                 await client.ask(question)
         at = urlsplit(running.http_url)
-        assert at.hostname and at.port, f"{running.http_url} names no host and port"
+        assert at.hostname is not None, f"{running.http_url} names no host"
+        assert at.port is not None, f"{running.http_url} names no port"
         say(f"cached, {seconds:g} s on {CONNECTIONS} connections")
         cached = await run_load(
             at.hostname, at.port, _zipf(_requests(at.netloc, questions)), connections=CONNECTIONS, seconds=seconds

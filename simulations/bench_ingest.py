@@ -100,7 +100,9 @@ async def bench_ingest(data: str, webhooks: int, steady_s: float, say: Callable[
 
 def bodies_of(count: int, seed: int) -> list[bytes]:
     """So many webhooks of simulated traffic, in the order in which they were sent."""
-    traffic = generate(seed=seed, payments=max(count // EVENTS_PER_PAYMENT * 2, 100), start=datetime(2026, 1, 1, tzinfo=UTC))
+    traffic = generate(
+        seed=seed, payments=max(count // EVENTS_PER_PAYMENT * 2, 100), start=datetime(2026, 1, 1, tzinfo=UTC)
+    )
     if len(traffic.events) < count:
         raise TerminalError(f"the traffic has {len(traffic.events)} events and {count} are needed")
     return [event.body for event in traffic.events[:count]]
@@ -117,7 +119,9 @@ async def _publish(node: Node, bodies: Sequence[bytes]) -> None:
 async def _pause(client: Client, until: datetime | None) -> None:
     """Stop the intake's consumer until then; `None` lets it go on (ADR-52, consumer pause)."""
     request = {"pause_until": until.isoformat()} if until else {}
-    answer = await client.request(f"$JS.API.CONSUMER.PAUSE.{STREAM}.{CONSUMER}", msgspec.json.encode(request), timeout=5)
+    answer = await client.request(
+        f"$JS.API.CONSUMER.PAUSE.{STREAM}.{CONSUMER}", msgspec.json.encode(request), timeout=5
+    )
     reply = msgspec.json.decode(answer.data)
     if "error" in reply:
         raise TerminalError(f"the consumer cannot be paused: {reply['error']}")

@@ -67,7 +67,8 @@ async def stack() -> AsyncIterator[Running]:
             async with asyncio.timeout(START_TIMEOUT_S):
                 line = (await process.stdout.readline()).decode()
             if not line.startswith("ready "):
-                raise TerminalError(f"the stack did not start:\n{Path(log.name).read_text()[-2000:]}")
+                said = await asyncio.to_thread(Path(log.name).read_text)
+                raise TerminalError(f"the stack did not start:\n{said[-2000:]}")
             urls = dict(part.split("=", 1) for part in line.split()[1:])
             yield Running(http_url=urls["http"], nats_url=urls["nats"], data=Path(directory) / "var")
         finally:

@@ -29,7 +29,7 @@ from simulations.truth import differences
 
 TENANT = "acme"
 API_KEY = "demo-key-of-acme"
-SECRET = "whsec_demo_of_acme"
+SECRET = "whsec_demo_of_acme"  # noqa: S105 - of a tenant that lives as long as the demo
 SEED = 20261122
 PAYMENTS = 400
 # The traffic's latest failures come fifteen weeks after its start; they must lie in the past when we ask.
@@ -101,7 +101,9 @@ def choose_held(traffic: Traffic) -> Held:
 def _states(body: bytes, refund_id: str, status: str) -> bool:
     told = msgspec.json.decode(body)["data"]["object"]
     if told.get("object") == "charge":
-        return any(each["id"] == refund_id and each["status"] == status for each in told.get("refunds", {}).get("data", ()))
+        return any(
+            each["id"] == refund_id and each["status"] == status for each in told.get("refunds", {}).get("data", ())
+        )
     return bool(told["id"] == refund_id and told.get("status") == status)
 
 
@@ -112,9 +114,14 @@ async def run_demo(talk: Console, show: Console, *, seed: int = SEED, payments: 
     held = choose_held(traffic)
     rest, late = hold_back(arrivals, *held.event_ids)
     with tempfile.TemporaryDirectory(prefix="recount-demo-") as data:
-        async with running(settings(Path(data)), on_progress=lambda words: talk.print(f"starting {words}", style="dim")) as (node, url):
-            async with GatewayClient(url, tenant=TENANT, api_key=API_KEY, secret=SECRET) as client:
-                report = await _tell(client, node.feed, talk, show, traffic, held, rest, late, seed)
+        async with (
+            running(settings(Path(data)), on_progress=lambda words: talk.print(f"starting {words}", style="dim")) as (
+                node,
+                url,
+            ),
+            GatewayClient(url, tenant=TENANT, api_key=API_KEY, secret=SECRET) as client,
+        ):
+            report = await _tell(client, node.feed, talk, show, traffic, held, rest, late, seed)
     if report.wrong:
         raise TerminalError(f"{len(report.wrong)} payments ended in a wrong state, the first: {report.wrong[0]}")
     return report
@@ -138,7 +145,7 @@ async def _tell(
     before = await client.ask(question, min_position=max(lag["head"], version["position"]))
     _show_answer(show, f"Asked: {question}", before)
     show.print(
-        f"\nNow the webhooks come that the provider sent days ago and that were held up: refund {held.refund_id} failed.",
+        f"\nNow the webhooks come that the provider sent long ago and that were held up: {held.refund_id} failed.",
         markup=False,
         highlight=False,
     )

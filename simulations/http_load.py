@@ -78,7 +78,7 @@ class _Connection(asyncio.Protocol):
         self._buffer = self._buffer[end + 4 + length :]
         self._send()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the protocol's signature
         self._done()
 
 

@@ -23,7 +23,14 @@ POSITION_MAX = 2**53 - 1  # The largest integer that every reader of JSON keeps 
 
 AsOf = Annotated[datetime | None, Parameter(query="as_of", description="as of this time in the world (RFC 3339)")]
 KnownAt = Annotated[
-    int | None, Parameter(query="known_at", ge=0, le=POSITION_MAX, description="as known at this log position")
+    int | None,
+    Parameter(
+        query="known_at",
+        ge=0,
+        le=POSITION_MAX,
+        description="as known at this log position",
+        schema_extra={"minimum": 0},  # Of an optional number the framework forgets a limit that is 0.
+    ),
 ]
 MinPosition = Annotated[
     int, Parameter(query="min_position", ge=0, le=POSITION_MAX, description="wait for this log position, or 503")

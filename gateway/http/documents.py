@@ -33,7 +33,9 @@ class DocumentBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """A document's content: plain text or Markdown."""
 
     title: Annotated[str, Meta(min_length=1, max_length=500)]
-    text: Annotated[str, Meta(min_length=1, max_length=TEXT_CHARS_MAX, extra_json_schema={"pattern": r"\S"})]
+    text: Annotated[
+        str, Meta(min_length=1, max_length=TEXT_CHARS_MAX, extra_json_schema={"pattern": r"[^\s\x00-\x1f\x7f-\x9f]"})
+    ]
     metadata: dict[str, str] = {}
 
 

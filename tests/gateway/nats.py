@@ -25,6 +25,10 @@ class Told:
         self.names.append(event)
         self._news.set()
 
+    async def reconnected(self) -> None:
+        """To be called by a client that is connected again."""
+        self("client_reconnected", {"by": "the client"})
+
     async def until(self, name: str, times: int = 1) -> None:
         """Wait until an event has happened so many times."""
         async with asyncio.timeout(30):

@@ -31,8 +31,8 @@ async def server(tmp_path: Path, told: Told) -> AsyncIterator[NatsServer]:
 
 
 @pytest.fixture
-async def client(server: NatsServer) -> AsyncIterator[Client]:
-    connected = await connect(server.url, name="test")
+async def client(server: NatsServer, told: Told) -> AsyncIterator[Client]:
+    connected = await connect(server.url, name="test", on_reconnected=told.reconnected)
     await ensure_stream(connected, bytes_max=BYTES_MAX)
     yield connected
     await connected.close()
@@ -123,12 +123,15 @@ async def test_a_message_that_is_too_large_for_the_server_fails_alone(client: Cl
 
 
 async def test_what_the_server_never_took_is_an_error(
-    client: Client, server: NatsServer, monkeypatch: pytest.MonkeyPatch
+    client: Client, server: NatsServer, told: Told, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bus, "PUBLISH_TIMEOUT_S", 0.2)
     os.kill(server.pid, signal.SIGKILL)
     with pytest.raises(RetryableError):
         await publish(client, *(numbered(number) for number in range(3)))
+
+    await told.until("client_reconnected")
+    assert len(await publish(client, numbered(3))) == 1
 
 
 async def test_a_caller_that_goes_away_takes_no_other_with_it(client: Client) -> None:
@@ -238,3 +241,4 @@ async def test_after_the_server_was_killed_pulling_goes_on(
         while missing:
             missing -= {message.data for message in await pull.take(100)}
     await other.close()
+    await told.until("client_reconnected")
