@@ -20,6 +20,7 @@ os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import ray
+from ray._private import ray_constants
 from ray.exceptions import (
     GetTimeoutError,
     PendingCallsLimitExceeded,
@@ -33,7 +34,6 @@ from domain.errors import FencedError, RetryableError, TerminalError
 
 NAMESPACE = "recount"
 PENDING_CALLS_MAX = 1_000
-
 # What every hosted class answers beside its work; a group of its own, so that a busy host still says that it lives.
 HEALTH_GROUP = "health"
 
@@ -60,6 +60,9 @@ def start_ray(address: str, *, object_store_bytes: int = 128 * 1024**2) -> None:
                 raise TerminalError(f"ray.address {address!r}: no cluster answers there: {error}") from error
             return
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        # Ray takes 127.0.0.1 for a mistake and puts an interface's address in its place, unless it is told that this
+        # is no cluster, for which it has a constant and no option; with 127.0.0.1 its servers bind to loopback.
+        ray_constants.ENABLE_RAY_CLUSTER = False
         ray.init(
             address="local",
             num_cpus=max(4, os.cpu_count() or 1),

@@ -142,7 +142,7 @@ class IntakeHost:
 def _incoming(message: Msg) -> Incoming:
     """The message with its place in the stream.
 
-    Its reply subject is `$JS.ACK.<stream>.<consumer>.<delivered>.<stream sequence>.<consumer sequence>.<time>.<pending>`,
+    Its reply subject is `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`,
     or, with a domain and an account hash before the stream, two tokens longer and one behind (ADR-15).
     """
     tokens = message.reply.split(".")

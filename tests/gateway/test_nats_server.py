@@ -75,9 +75,10 @@ async def test_after_it_was_killed_it_comes_back_on_the_same_port_with_what_it_a
     url, pid = server.url, server.pid
 
     os.kill(pid, signal.SIGKILL)
+    await told.until("nats_started", times=2)
     await told.until("client_reconnected")
 
-    assert told.names[:3] == ["nats_started", "nats_died", "nats_started"]
+    assert told.names.count("nats_died") == 1
     assert (server.url, server.pid != pid) == (url, True)
     kept = [await client.jetstream().get_msg(STREAM, sequence) for sequence in sequences]
     assert [message.data for message in kept] == [body(number) for number in range(50)]

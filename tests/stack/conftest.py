@@ -1,4 +1,4 @@
-"""One stack for all tests that leave it as it is."""
+"""One stack for all tests that leave it as it is; each module has a tenant of its own."""
 
 from collections.abc import Iterator
 
@@ -6,9 +6,11 @@ import pytest
 
 from tests.stack.stack import Stack
 
+TENANTS = ("acme", "globex", "fuzzed", "garbled", "recorded", "shell")
+
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A running stack with the tenants `acme` and `globex`; its end is checked, too."""
-    with Stack(tmp_path_factory.mktemp("stack")) as running:
+    """A running stack; its end is checked, too."""
+    with Stack(tmp_path_factory.mktemp("stack"), TENANTS) as running:
         yield running
