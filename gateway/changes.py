@@ -83,11 +83,14 @@ class Listener:
         return {name: min(position, head) for name, position in heard.projected.items()}
 
     async def wait_for(self, projections: Sequence[str], position: int, timeout_s: float) -> bool:
-        """Whether the projections reached the position within the time."""
+        """Whether the projections are heard, and reached the position, within the time."""
         try:
             async with asyncio.timeout(timeout_s), self._news:
                 await self._news.wait_for(
-                    lambda: all(self.projected.get(projection, 0) >= position for projection in projections)
+                    lambda: (
+                        self.is_hearing()
+                        and all(self.projected.get(projection, 0) >= position for projection in projections)
+                    )
                 )
         except TimeoutError:
             return False

@@ -12,7 +12,7 @@ from nats.aio.msg import Msg
 
 from domain.errors import RetryableError, TerminalError
 from gateway import bus
-from gateway.bus import PUBLISH_BATCH_MAX, STREAM, Outgoing, Publisher, Pull, connect, ensure_stream, pending
+from gateway.bus import PUBLISH_ATOMIC_MIN, PUBLISH_BATCH_MAX, STREAM, Outgoing, Publisher, Pull, connect, ensure_stream, pending
 from gateway.nats_server import NatsServer
 from tests.gateway.nats import BYTES_MAX, SUBJECT, Told, body, numbered, running
 
@@ -87,28 +87,29 @@ async def test_one_message_alone_needs_no_batch(client: Client) -> None:
 
 
 async def test_a_batch_is_taken_whole_or_not_at_all_and_a_full_stream_forgets_nothing(client: Client) -> None:
-    await ensure_stream(client, bytes_max=100_000)
-    big = [Outgoing(SUBJECT, bytes(30_000), {}) for _ in range(5)]
+    await ensure_stream(client, bytes_max=140_000)
+    big = [Outgoing(SUBJECT, bytes(8_000), {}) for _ in range(PUBLISH_ATOMIC_MIN + 2)]
     with pytest.raises(RetryableError, match="does not take messages"):
         await publish(client, *big)
     assert (await client.jetstream().stream_info(STREAM)).state.messages == 0
 
-    assert await publish(client, *big[:3]) == [1, 2, 3]
+    assert await publish(client, *big[:PUBLISH_ATOMIC_MIN]) == list(range(1, PUBLISH_ATOMIC_MIN + 1))
     with pytest.raises(RetryableError):
-        await publish(client, big[3])
+        await publish(client, Outgoing(SUBJECT, bytes(30_000), {}))
     assert (await client.jetstream().get_msg(STREAM, 1)).data == big[0].body
 
 
 async def test_a_message_that_was_in_a_batch_may_be_published_again_with_its_headers(client: Client) -> None:
     """What is sent in again from quarantine carries the headers that the server gave it the first time."""
-    await publish(client, *(numbered(number, X=str(number)) for number in range(3)))
+    await publish(client, *(numbered(number, X=str(number)) for number in range(PUBLISH_ATOMIC_MIN)))
     kept = [(await client.jetstream().get_msg(STREAM, sequence)).headers or {} for sequence in (1, 2, 3)]
     assert "Nats-Batch-Id" in kept[0]
     again = [Outgoing(SUBJECT, b"again", each) for each in kept]
 
-    assert [await publish(client, each) for each in again] == [[4], [5], [6]]
-    assert await publish(client, *again[::-1]) == [7, 8, 9]
-    assert (await client.jetstream().get_msg(STREAM, 4)).headers == {"X": "0"}
+    after = PUBLISH_ATOMIC_MIN + 1
+    assert [await publish(client, each) for each in again] == [[after], [after + 1], [after + 2]]
+    assert await publish(client, *again[::-1]) == [after + 3, after + 4, after + 5]
+    assert (await client.jetstream().get_msg(STREAM, after)).headers == {"X": "0"}
 
 
 async def test_a_message_that_is_too_large_for_the_server_fails_alone(client: Client) -> None:

@@ -61,6 +61,7 @@ class Stack:
         self.config.write_text(_configuration(tenants))
         self._tenants = tenants
         self._process: subprocess.Popen[bytes] | None = None
+        self._clients: dict[str, httpx.Client] = {}
         self.url = ""
         self.nats_url = ""
         self.starts = 0
@@ -118,6 +119,8 @@ class Stack:
             until(lambda: not any(map(alive, below)), "the processes below a killed gateway end with it")
         assert self._process.stdout is not None
         self._process.stdout.close()
+        while self._clients:
+            self._clients.popitem()[1].close()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -128,34 +131,29 @@ class Stack:
         else:
             self.kill()
 
-    def client(self, tenant: str = "acme", **options: Any) -> httpx.Client:
-        """A client with the tenant's credential."""
-        headers = {"Authorization": f"Bearer {api_key(tenant)}"}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=30, **options)
+    def client(self, tenant: str = "") -> httpx.Client:
+        """A client with the tenant's credential, or without any."""
+        if tenant not in self._clients:
+            headers = {"Authorization": f"Bearer {api_key(tenant)}"} if tenant else {}
+            self._clients[tenant] = httpx.Client(base_url=self.url, headers=headers, timeout=30)
+        return self._clients[tenant]
 
     def get(self, path: str, tenant: str = "acme", **params: str | int) -> Json:
         """The JSON of a resource that is there."""
-        with self.client(tenant) as client:
-            response = client.get(path, params=params)
+        response = self.client(tenant).get(path, params=params)
         assert response.status_code == httpx.codes.OK, f"{path}: {response.status_code} {response.text}"
         body: Json = response.json()
         return body
 
     def post(self, body: bytes, tenant: str = "acme", **headers: str) -> httpx.Response:
         """Send one signed webhook, once."""
-        return httpx.post(
-            f"{self.url}/v1/{tenant}/webhooks/stripe",
-            content=body,
-            headers={**stripe_headers(body, secret(tenant), datetime.now(UTC)), **headers},
-            timeout=30,
-        )
+        signed = stripe_headers(body, secret(tenant), datetime.now(UTC))
+        return self.client().post(f"/v1/{tenant}/webhooks/stripe", content=body, headers={**signed, **headers})
 
     def lag(self) -> Json | None:
         """The lag, `None` while a part does not answer."""
         try:
-            response = httpx.get(
-                f"{self.url}/v1/lag", headers={"Authorization": f"Bearer {api_key(self._tenants[0])}"}, timeout=30
-            )
+            response = self.client(self._tenants[0]).get("/v1/lag")
         except httpx.TransportError:
             return None
         lag: Json = response.json()
@@ -175,7 +173,7 @@ class Stack:
     def parts(self) -> dict[str, Json]:
         """The parts of the node as it says itself, ready or not; none while it does not answer."""
         try:
-            parts: dict[str, Json] = httpx.get(f"{self.url}/readyz", timeout=30).json()["parts"]
+            parts: dict[str, Json] = self.client().get("/readyz").json()["parts"]
         except httpx.TransportError:
             return {}
         return parts

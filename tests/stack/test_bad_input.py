@@ -31,7 +31,7 @@ def unharmed(stack: Stack) -> Iterator[None]:
     yield
 
     assert {host: stack.pid_of(host) for host in HOSTS} == before
-    ready = httpx.get(f"{stack.url}/readyz", timeout=30)
+    ready = stack.client().get("/readyz")
     assert ready.status_code == 200, ready.text
     assert stack.logged("request_crashed") == []
     stack.drained()
@@ -62,7 +62,7 @@ def now_signed(body: bytes, key: str, *, age_s: float = 0) -> dict[str, str]:
 def post(
     stack: Stack, body: bytes, headers: dict[str, str], place: str = f"{TENANT}/webhooks/stripe"
 ) -> httpx.Response:
-    return httpx.post(f"{stack.url}/v1/{place}", content=body, headers=headers, timeout=30)
+    return stack.client().post(f"/v1/{place}", content=body, headers=headers)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,6 @@ UNREADABLE = {
     "nested lists": (b"[" * DEEP, "body.wrong_shape"),
     "nested objects": (nested(DEEP), "body.too_deep"),
     "wrong types": (b'{"id":7,"type":["charge"],"created":"soon"}', "body.wrong_shape"),
-    "month 19": (event("charge.succeeded", charge(), created="2026-19-01T00:00:00Z"), "body.wrong_shape"),
     "null for an object": (event("charge.succeeded", None), "body.wrong_shape"),
     "a word for an amount": (event("charge.succeeded", charge(amount="much")), "body.wrong_shape"),
 }
@@ -158,6 +157,7 @@ UNBELIEVABLE = {
     "a million digits": (MILLION_DIGITS, "event.amount_out_of_range"),
     "less than nothing": (event("charge.succeeded", charge(amount=-1)), "event.amount_out_of_range"),
     "before 1970": (event("charge.succeeded", charge(), created=-1), "event.time_out_of_range"),
+    "month 19": (event("charge.succeeded", charge(), created="2026-19-01T00:00:00Z"), "event.time_out_of_range"),
     "year 99999": (event("charge.succeeded", charge(), created=3_093_527_980_799), "event.time_out_of_range"),
     "a type and another object": (event("charge.succeeded", refund()), "event.type_contradicts_object"),
     "an id that is none": (event("charge.succeeded", charge(), id="../../etc"), "event.id_malformed"),
@@ -197,8 +197,7 @@ def test_what_was_put_aside_is_sent_in_again_and_put_aside_again(stack: Stack) -
     stack.drained()
     entry = quarantined(stack, raw)
 
-    with stack.client(TENANT) as client:
-        response = client.post(f"/v1/{TENANT}/quarantine/{entry['id']}/requeue")
+    response = stack.client(TENANT).post(f"/v1/{TENANT}/quarantine/{entry['id']}/requeue")
 
     assert response.json() == {"requeued": [entry["id"]]}
     again = until(
@@ -217,8 +216,7 @@ def test_all_open_entries_of_a_code_are_sent_in_again_at_once(stack: Stack) -> N
     ids = {entry["id"] for entry in stack.get(path, TENANT, code=code)["entries"]}
     assert len(ids) >= 3
 
-    with stack.client(TENANT) as client:
-        response = client.post(f"{path}/requeue", params={"code": code})
+    response = stack.client(TENANT).post(f"{path}/requeue", params={"code": code})
 
     assert set(response.json()["requeued"]) == ids
     stack.drained()
@@ -233,9 +231,9 @@ async def test_what_is_published_without_a_gateway_is_put_aside_or_taken_in_and_
         (f"ingest.{TENANT}.stripe", b"\x00\xff\xfe garbage"),
         (f"ingest.{TENANT}.stripe", b""),
         (f"ingest.{TENANT}.stripe", nested(DEEP)),
-        ("ingest.Not A Tenant!.stripe".replace(" ", "_"), b"{}"),
-        ("ingest.ünbekannt.stripe", b"{}"),
-        (f"ingest.{'x' * 200}.stripe", b"{}"),
+        ("ingest.Not A Tenant!.stripe".replace(" ", "_"), b"1"),
+        ("ingest.ünbekannt.stripe", b"2"),
+        (f"ingest.{'x' * 200}.stripe", b"3"),
     ]
     client = await nats.connect(stack.nats_url)
     stream = client.jetstream()
@@ -292,8 +290,7 @@ PAYMENTS = f"/v1/{TENANT}/payments"
     ],
 )
 def test_a_request_that_cannot_be_served_says_why(stack: Stack, method: str, path: str, status: int, code: str) -> None:
-    with stack.client(TENANT) as client:
-        response = client.request(method, path)
+    response = stack.client(TENANT).request(method, path)
 
     assert_problem(response, status, code)
     assert ("allow" in response.headers) == (status == 405)
@@ -325,8 +322,9 @@ def test_a_request_that_cannot_be_served_says_why(stack: Stack, method: str, pat
     ],
 )
 def test_a_question_that_is_none_says_why(stack: Stack, body: bytes, status: int, code: str) -> None:
-    with stack.client(TENANT) as client:
-        response = client.post(f"/v1/{TENANT}/ask", content=body, headers={"Content-Type": "application/json"})
+    response = stack.client(TENANT).post(
+        f"/v1/{TENANT}/ask", content=body, headers={"Content-Type": "application/json"}
+    )
 
     assert_problem(response, status, code)
 
@@ -349,22 +347,19 @@ def test_a_question_that_is_none_says_why(stack: Stack, body: bytes, status: int
 def test_a_resource_opens_to_its_tenant_alone(stack: Stack, method: str, path: str) -> None:
     def problem(status: int, code: str, **headers: str) -> Json:
         # A body that does not fit is not looked at before the credential.
-        return assert_problem(
-            httpx.request(method, stack.url + path, content=b"{", headers=headers, timeout=30), status, code
-        )
+        return assert_problem(stack.client().request(method, path, content=b"{", headers=headers), status, code)
 
     problem(401, "credential.missing")
     problem(401, "credential.missing", Authorization=f"Basic {api_key(TENANT)}")
     problem(401, "credential.missing", Authorization=f"Bearer {api_key('nobody')}")
-    problem(401, "credential.missing", Authorization="Bearer ")
+    problem(401, "credential.missing", Authorization="Bearer")
     of_another = problem(404, "tenant.unknown", Authorization=f"Bearer {api_key('acme')}")
-    with stack.client("acme") as client:
-        nowhere = client.request(method, path.replace(TENANT, "nobody"), content=b"{").json()
+    nowhere = stack.client("acme").request(method, path.replace(TENANT, "nobody"), content=b"{").json()
     assert nowhere == of_another, "what exists is not to be told from what does not"
 
 
 def test_the_lag_opens_to_any_tenant_and_to_nobody_else(stack: Stack) -> None:
-    assert_problem(httpx.get(f"{stack.url}/v1/lag", timeout=30), 401, "credential.missing")
+    assert_problem(stack.client().get("/v1/lag"), 401, "credential.missing")
     for tenant in ("acme", TENANT):
         assert stack.get("/v1/lag", tenant)["ingest_pending"] >= 0
 
@@ -375,9 +370,9 @@ def test_a_payment_of_another_tenant_is_not_there(stack: Stack) -> None:
     stack.drained()
     assert stack.get(f"{PAYMENTS}/pi_private", TENANT)["status"] == "captured"
 
-    with stack.client("acme") as client:
-        assert_problem(client.get("/v1/acme/payments/pi_private"), 404, "payment.unknown")
-        answer = client.post("/v1/acme/ask", json={"question": "where is the refund for pi_private?"}).json()
+    client = stack.client("acme")
+    assert_problem(client.get("/v1/acme/payments/pi_private"), 404, "payment.unknown")
+    answer = client.post("/v1/acme/ask", json={"question": "where is the refund for pi_private?"}).json()
 
     assert answer["payments"] == []
     assert answer["citations"] == []

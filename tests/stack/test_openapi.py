@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import httpx
 import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
@@ -87,7 +86,7 @@ def test_the_description_asks_for_a_credential_wherever_one_is_asked_for(stack: 
         for method, operation in methods.items():
             if method == "post" and path.endswith("/webhooks/{source}"):
                 continue  # It asks for the provider's signature, and answers 401 without one.
-            answer = httpx.request(method.upper(), stack.url + path.replace("{tenant}", TENANT), timeout=30)
+            answer = stack.client().request(method.upper(), path.replace("{tenant}", TENANT))
             assert bool(operation.get("security")) == (answer.status_code == 401), f"{method} {path}"
 
 
@@ -101,9 +100,9 @@ def test_times_and_limits_are_described(stack: Stack) -> None:
 
 
 def test_the_description_has_a_page(stack: Stack) -> None:
-    page = httpx.get(f"{stack.url}/docs", timeout=30)
+    page = stack.client().get("/docs")
 
     assert page.status_code == 200
     assert page.headers["content-type"].startswith("text/html")
     assert "Recount" in page.text
-    assert httpx.get(f"{stack.url}/docs/openapi.json", timeout=30).json() == stack.get("/openapi.json")
+    assert stack.client().get("/docs/openapi.json").json() == stack.get("/openapi.json")
