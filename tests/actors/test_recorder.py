@@ -2,13 +2,14 @@
 
 import resource
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
 import pytest
 from eventsourcing.persistence import IntegrityError, OperationalError, StoredEvent
+from eventsourcing.sqlite import SQLiteConnection, SQLiteCursor
 
 from actors.recorder import LogRecorder, Snapshot
 from domain.errors import FencedError
@@ -95,6 +96,30 @@ def test_a_fenced_writer_writes_nothing_not_even_where_nobody_else_wrote(recorde
     assert recorder.select_snapshots(["untouched"]) == []
 
 
+class Interrupted(LogRecorder):
+    """A log whose lease another writer tries to take between the check and the append."""
+
+    rival: LogRecorder
+
+    def _check_leases(self, cursor: SQLiteCursor, leases: Mapping[str, int]) -> None:
+        super()._check_leases(cursor, leases)
+        with pytest.raises(OperationalError, match="locked"):
+            self.rival.take_leases(["p/1"], "second")
+
+
+def test_nobody_takes_a_lease_between_its_check_and_the_append(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Interrupted(new_log(tmp_path).datastore)
+    monkeypatch.setattr("actors.recorder.LOCK_TIMEOUT_S", 0.01)
+    recorder.rival = new_log(tmp_path)
+    held = recorder.take_leases(["p/1"], "first")
+
+    recorder.append(events("a", 1), leases=held)
+
+    assert recorder.rival.take_leases(["p/1"], "second") == {"p/1": 2}
+    for each in (recorder, recorder.rival):
+        each.datastore.close()
+
+
 def test_a_newer_snapshot_wins_and_an_older_one_changes_nothing(recorder: LogRecorder) -> None:
     def kept(version: int, state: bytes) -> Snapshot:
         recorder.append(
@@ -163,6 +188,23 @@ def test_a_full_disk_is_an_operational_error_until_there_is_room(recorder: LogRe
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     assert recorder.append(events("a", 2, state=bytes(100_000)), leases={}) == [2]
+
+
+def test_after_a_commit_that_failed_the_next_one_begins_anew(
+    recorder: LogRecorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite may leave the transaction open (https://www.sqlite.org/lang_transaction.html, section 3)."""
+
+    def fail(_: SQLiteConnection) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    with monkeypatch.context() as failing:
+        failing.setattr(SQLiteConnection, "commit", fail)
+        with pytest.raises(OperationalError):
+            recorder.append(events("a", 1), leases={})
+
+    assert recorder.append(events("b", 1), leases={}) == [1]
+    assert versions_of(recorder, "a") == []
 
 
 def test_two_processes_append_to_one_file_and_no_event_is_lost(recorder: LogRecorder, tmp_path: Path) -> None:

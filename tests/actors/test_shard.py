@@ -367,6 +367,26 @@ def test_after_a_crash_nothing_is_lost_and_nothing_is_there_twice(point: str, re
     assert facts_in(recorder) == {"pi_1": ["stripe:evt_1", "stripe:evt_3"], "pi_2": ["stripe:evt_2"]}
 
 
+@pytest.mark.parametrize("point", ["before_append", "after_append"])
+def test_a_shard_that_outlives_a_mistake_of_ours_claims_nothing_that_is_not_in_the_log(
+    point: str, recorder: LogRecorder
+) -> None:
+    mistakes = [RuntimeError("a mistake")]
+
+    def fail(at: str) -> None:
+        if at == point and mistakes:
+            raise mistakes.pop()
+
+    shard = new_shard(recorder, at_point=fail)
+    batch = [record(1), record(2, "pi_2")]
+    with pytest.raises(RuntimeError):
+        shard.handle(batch)
+    written = len(entries_in(recorder))
+
+    assert kinds(shard.handle(batch)) == (["Unchanged"] * 2 if written else ["Accepted"] * 2)
+    assert facts_in(recorder) == {"pi_1": ["stripe:evt_1"], "pi_2": ["stripe:evt_2"]}
+
+
 FACTS = st.builds(
     numbered,
     st.integers(0, 6),

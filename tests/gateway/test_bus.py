@@ -12,7 +12,17 @@ from nats.aio.msg import Msg
 
 from domain.errors import RetryableError, TerminalError
 from gateway import bus
-from gateway.bus import PUBLISH_ATOMIC_MIN, PUBLISH_BATCH_MAX, STREAM, Outgoing, Publisher, Pull, connect, ensure_stream, pending
+from gateway.bus import (
+    PUBLISH_ATOMIC_MIN,
+    PUBLISH_BATCH_MAX,
+    STREAM,
+    Outgoing,
+    Publisher,
+    Pull,
+    connect,
+    ensure_stream,
+    pending,
+)
 from gateway.nats_server import NatsServer
 from tests.gateway.nats import BYTES_MAX, SUBJECT, Told, body, numbered, running
 
