@@ -30,6 +30,7 @@ from ray.exceptions import (
 )
 
 from actors.payment_shard import Health
+from actors.telemetry import Telemetry, start_telemetry
 from domain.errors import FencedError, RetryableError, TerminalError
 
 NAMESPACE = "recount"
@@ -91,10 +92,15 @@ def stop_ray() -> None:
     ray.shutdown()
 
 
-def start_host(hosted: type[Any], name: str, place: bytes, hosting: Hosting) -> None:
+def start_host(hosted: type[Any], name: str, place: bytes, hosting: Hosting, telemetry: Telemetry) -> None:
     """Start a process that hosts `hosted(place)` under `name`, or find the one that is there."""
     methods = {"ping": HEALTH_GROUP, **hosting.methods}
-    wrapped = type(hosted.__name__, (hosted,), {})
+
+    def start(self: Any, place: bytes) -> None:  # noqa: ANN401 - an instance of any hosted class
+        start_telemetry(telemetry)
+        hosted.__init__(self, place)
+
+    wrapped = type(hosted.__name__, (hosted,), {"__init__": start})
     for method, group in methods.items():
         setattr(wrapped, method, ray.method(concurrency_group=group)(_forward(hosted, method)))
     options: dict[str, Any] = {

@@ -19,6 +19,7 @@ from domain.ids import split_stream_id
 from domain.message import Accepted, Decider, Failed, Rejected, Reply, Unchanged
 from domain.settings import BATCH_MAX, ShardSettings
 from domain.sharding import bucket_of
+from projections.tracing import span
 
 
 class Hosted(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,7 +246,8 @@ class Shard:
             hosted = self._changed.get(submission.stream) or shard._hosted[submission.stream]
             decider = shard._decider(submission.stream)
             try:
-                events = decider.decide(hosted.state, submission.command, self._at)
+                with span("shard.decide", submission.trace.traceparent, stream=submission.stream) as traceparent:
+                    events = decider.decide(hosted.state, submission.command, self._at)
                 state, version = hosted.state, hosted.version
                 for event in events:
                     state, version = decider.evolve(state, event), version + 1
@@ -262,7 +264,7 @@ class Shard:
                     command_id=submission.command_id,
                     commit=self._commit,
                     epoch=shard.epochs[lease],
-                    trace=submission.trace,
+                    trace=msgspec.structs.replace(submission.trace, traceparent=traceparent),
                 )
                 self._entries.append(Entry(stream=submission.stream, version=number, envelope=envelope))
             self._changed[submission.stream] = Hosted(state=state, version=version)

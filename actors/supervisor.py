@@ -9,6 +9,7 @@ import msgspec
 
 from actors.payment_shard import Health
 from actors.remote import Hosting, RayEndpoint, kill_host, start_host
+from actors.telemetry import Telemetry
 from domain.errors import RetryableError, TerminalError
 
 PING_EVERY_S = 0.5
@@ -24,6 +25,7 @@ class HostSpec(msgspec.Struct, frozen=True, kw_only=True):
     hosted: type[Any]
     place: bytes
     hosting: Hosting
+    telemetry: Telemetry
 
 
 class Watched(msgspec.Struct, kw_only=True):
@@ -75,7 +77,7 @@ class Supervisor:
     async def start(self) -> None:
         """Start every host and wait until each has answered. Raises `TerminalError` for one that never does."""
         for watched in self._watched.values():
-            start_host(watched.spec.hosted, watched.spec.name, watched.spec.place, watched.spec.hosting)
+            _start(watched.spec)
         await asyncio.gather(*(self._await_first(watched) for watched in self._watched.values()))
         self._watches = [asyncio.create_task(self._watch(watched)) for watched in self._watched.values()]
 
@@ -123,7 +125,7 @@ class Supervisor:
         """Give the name to a new process. The old one may still run: its lease is gone with the new one's start."""
         kill_host(watched.spec.name)
         try:
-            start_host(watched.spec.hosted, watched.spec.name, watched.spec.place, watched.spec.hosting)
+            _start(watched.spec)
             watched.health = await watched.endpoint.health(START_TIMEOUT_S)
         except (RetryableError, TerminalError, ValueError) as error:
             self._on_event("host_replacement_failed", {"host": watched.spec.name, "reason": str(error)})
@@ -131,3 +133,7 @@ class Supervisor:
         watched.replacements += 1
         watched.strikes = 0
         self._on_event("host_replaced", {"host": watched.spec.name, "pid": watched.health.pid})
+
+
+def _start(spec: HostSpec) -> None:
+    start_host(spec.hosted, spec.name, spec.place, spec.hosting, spec.telemetry)

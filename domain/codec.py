@@ -67,9 +67,20 @@ _submissions_decoder = msgspec.msgpack.Decoder(list[Submission])
 _replies_decoder = msgspec.msgpack.Decoder(list[Reply])
 
 
-def encode_envelope(envelope: Envelope) -> tuple[str, bytes]:
-    """The event's tag and the envelope's bytes."""
-    return tag_of(type(envelope.event)), _encoder.encode(envelope)
+def encode_envelope(
+    envelope: Envelope, upcasters: Mapping[tuple[str, int], Upcaster] | None = None
+) -> tuple[str, bytes]:
+    """The event's tag and the envelope's bytes, marked with the event's schema of today."""
+    tag = tag_of(type(envelope.event))
+    schema = schema_of(tag, UPCASTERS if upcasters is None else upcasters)
+    if schema != envelope.schema:
+        envelope = msgspec.structs.replace(envelope, schema=schema)
+    return tag, _encoder.encode(envelope)
+
+
+def schema_of(tag: str, upcasters: Mapping[tuple[str, int], Upcaster]) -> int:
+    """The schema in which an event is written today: one more than the last that is upgraded."""
+    return 1 + max((schema for upgraded, schema in upcasters if upgraded == tag), default=0)
 
 
 def decode_envelope(state: bytes, upcasters: Mapping[tuple[str, int], Upcaster] | None = None) -> Envelope:

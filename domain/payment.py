@@ -145,7 +145,8 @@ def fold(payment_id: str, facts: Sequence[Fact], position: int = 0) -> PaymentVi
     payouts = by_kind.get("payout", [])
     attempt = max(charges, key=_standing, default=None)
     status = _status(intent, attempt, payouts)
-    chief = intent or attempt or max(payouts or refunds or by_kind["dispute"], key=precedence)
+    winners = [current.winner for current in state.values()]
+    chief = intent or attempt or max(payouts or refunds or winners, key=precedence)
     customers = sorted(
         ((fact.occurred_at, fact.fact_id, fact.customer_id) for fact in facts if fact.customer_id), reverse=True
     )
@@ -164,7 +165,7 @@ def fold(payment_id: str, facts: Sequence[Fact], position: int = 0) -> PaymentVi
         payouts=tuple(_part(fact) for fact in payouts),
         certainty=_certainty(state, intent, charges, refunds),
         facts=len(facts),
-        occurred_at=max(current.winner.occurred_at for current in state.values()),
+        occurred_at=max(winner.occurred_at for winner in winners),
         position=position,
         reason=chief.reason,
     )

@@ -11,13 +11,14 @@ from msgspec import Meta
 from actors.changes import Change
 from actors.index_shard import DOCUMENTS, PAYMENTS
 from domain.answer import AnswerRecord, CitedDocument, stated
+from domain.errors import RetryableError
 from domain.ids import is_object_id
 from domain.message import Trace
 from domain.payment import PaymentView
 from domain.settings import AskSettings
 from gateway.answer_cache import KNOWLEDGE, AnswerCache, Dependency, Key
 from gateway.answering.compose import Composition, compose
-from gateway.answering.evidence import Passage
+from gateway.answering.evidence import DocumentCited, FactCited, Passage
 from gateway.answering.understand import understand
 from gateway.changes import Listener
 from gateway.http.problems import ProblemError
@@ -154,7 +155,7 @@ class Asker:
             if cached is not None:
                 # Nothing that it depends on changed up to the position that was heard last.
                 position = max(cached.position, heard)
-                await self._ledger.repeat(tenant, cached.answer_id)
+                await _entered(self._ledger.repeat(tenant, cached.answer_id))
                 return msgspec.structs.replace(
                     cached, cached=True, position=position, lag_ms=0, as_of=timestamp(self._clock())
                 )
@@ -196,11 +197,32 @@ class Asker:
         now = self._clock()
         views = {each.view.payment_id: each.view for each in gathered.payments}
         said = [views[payment_id] for payment_id in composition.stated_payment_ids]
+        shown = [views[payment_id] for payment_id in composition.payment_ids]
+        # A fact is visible a moment before its position is announced, and an answer never cites what it is behind.
+        position = max([gathered.position, *(payment.position for payment in shown)])
         # A provider's clock may be ahead of ours: the answer speaks of all that it was told.
         as_of = request.as_of or max([now, *(payment.occurred_at for payment in said)])
-        record = _record(self._new_id(), request, composition, said, gathered, as_of=as_of, given_at=now)
-        await self._ledger.enter(tenant, record, trace)
-        answer = _answer_json(record, composition, said, gathered)
+        record = AnswerRecord(
+            answer_id=self._new_id(),
+            question=scrub(request.question),
+            intent=composition.intent,
+            answer=composition.answer,
+            customer_id=request.customer_id or "",
+            abstained=composition.abstained,
+            stated=tuple(stated(payment) for payment in said),
+            fact_ids=tuple(each.fact_id for each in composition.citations if isinstance(each, FactCited)),
+            documents=tuple(
+                CitedDocument(document_id=each.document_id, version=each.version)
+                for each in composition.citations
+                if isinstance(each, DocumentCited)
+            ),
+            position=position,
+            generation=gathered.generation,
+            as_of=as_of,
+            given_at=now,
+        )
+        await _entered(self._ledger.enter(tenant, record, trace))
+        answer = _answer_json(record, composition, shown, gathered)
         if key is not None:
             self.cache.store(key, answer, _dependencies(tenant, gathered))
         return answer
@@ -230,6 +252,14 @@ def position_not_reached(position: int) -> ProblemError:
     )
 
 
+async def _entered(entering: Awaitable[None]) -> None:
+    """Wait for the ledger. Raises `ProblemError` 503: what is not in the ledger is not said."""
+    try:
+        await entering
+    except RetryableError as error:
+        raise ProblemError(503, "ledger.not_durable", f"{error.reason}; ask again", {"Retry-After": "1"}) from error
+
+
 def _check(request: AskRequest) -> None:
     if not request.question.strip():
         raise ProblemError(400, "question.empty", "ask something: the question has no words")
@@ -241,49 +271,17 @@ def _check(request: AskRequest) -> None:
         raise ProblemError(400, "time.without_zone", "as_of: give the time with its zone, e.g. 2026-11-22T10:00:00Z")
 
 
-def _record(
-    answer_id: str,
-    request: AskRequest,
-    composition: Composition,
-    said: Sequence[PaymentView],
-    gathered: Gathered,
-    *,
-    as_of: datetime,
-    given_at: datetime,
-) -> AnswerRecord:
-    cited = [msgspec.to_builtins(each) for each in composition.citations]
-    return AnswerRecord(
-        answer_id=answer_id,
-        question=scrub(request.question),
-        intent=composition.intent,
-        answer=composition.answer,
-        customer_id=request.customer_id or "",
-        abstained=composition.abstained,
-        stated=tuple(stated(payment) for payment in said),
-        fact_ids=tuple(each["fact_id"] for each in cited if each["kind"] == "fact"),
-        documents=tuple(
-            CitedDocument(document_id=each["document_id"], version=each["version"])
-            for each in cited
-            if each["kind"] == "document"
-        ),
-        position=gathered.position,
-        generation=gathered.generation,
-        as_of=as_of,
-        given_at=given_at,
-    )
-
-
 def _answer_json(
-    record: AnswerRecord, composition: Composition, said: Sequence[PaymentView], gathered: Gathered
+    record: AnswerRecord, composition: Composition, shown: Sequence[PaymentView], gathered: Gathered
 ) -> AnswerJson:
     return AnswerJson(
         answer_id=record.answer_id,
         answer=composition.answer,
         abstained=composition.abstained,
         intent=composition.intent,
-        payments=[payment_json(payment, as_of=record.as_of) for payment in said],
+        payments=[payment_json(payment, as_of=record.as_of) for payment in shown],
         citations=[msgspec.to_builtins(each) for each in composition.citations],
-        position=gathered.position,
+        position=record.position,
         lag_ms=gathered.lag_ms,
         generation=gathered.generation,
         as_of=timestamp(record.as_of),

@@ -161,9 +161,7 @@ class Publisher:
 
 def _headers(message: Outgoing) -> dict[str, str]:
     """A message's headers without those that would be orders to the server."""
-    return {
-        name: value for name, value in message.headers.items() if not name.lower().startswith(SERVER_HEADER_PREFIX)
-    }
+    return {name: value for name, value in message.headers.items() if not name.lower().startswith(SERVER_HEADER_PREFIX)}
 
 
 def _not_taken(error: BaseException) -> RetryableError:

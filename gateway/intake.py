@@ -16,6 +16,7 @@ from domain.message import Accepted, Failed, Rejected, Reply, Trace
 from gateway.quarantine import Quarantine
 from gateway.sources import SOURCES
 from gateway.sources.port import Unreadable, submissions
+from projections.tracing import span
 
 CORRELATION_HEADER = "Recount-Correlation-Id"
 TRACEPARENT_HEADER = "traceparent"
@@ -84,10 +85,15 @@ class Intake:
 
     def read(self, message: Incoming) -> Item:
         """What a message leads to. Never raises for what is in the message."""
+        traceparent = message.headers.get(TRACEPARENT_HEADER, "")
+        with span("intake.read", traceparent, subject=message.subject, sequence=message.sequence) as own:
+            return self._read(message, own)
+
+    def _read(self, message: Incoming, traceparent: str) -> Item:
         _, tenant, source = message.subject.split(".", 2)
         trace = Trace(
             correlation_id=message.headers.get(CORRELATION_HEADER) or f"ingest-{message.sequence}",
-            traceparent=message.headers.get(TRACEPARENT_HEADER, ""),
+            traceparent=traceparent,
         )
         refused = self._refuse(tenant, source)
         commands: Sequence[Submission] = ()

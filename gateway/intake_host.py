@@ -20,7 +20,7 @@ from domain.settings import BATCH_MAX
 from gateway.bus import ACK_WAIT_S, Pull, connect
 from gateway.intake import Incoming, Intake, Item, Settled
 from gateway.quarantine import Quarantine
-from gateway.telemetry import configure_logging, configure_tracing, span
+from projections.tracing import span
 
 BATCHES_IN_FLIGHT_MAX = 2
 STARTED_TIMEOUT_S = 30.0
@@ -37,8 +37,6 @@ class IntakePlace(msgspec.Struct, frozen=True, kw_only=True):
     nats_url: str
     payment_shards: int
     tenants: tuple[str, ...]
-    log_level: str = "info"
-    otlp_endpoint: str = ""
 
 
 class IntakeStats(msgspec.Struct, kw_only=True):
@@ -79,8 +77,6 @@ class IntakeHost:
 
     async def _serve(self) -> None:
         place = self._place
-        configure_logging(place.log_level, host=place.name)
-        configure_tracing(place.otlp_endpoint, service="intake")
         router = Router([RayEndpoint(f"{ROLE}-{shard}") for shard in range(place.payment_shards)])
         intake = Intake(
             router.submit, Quarantine(Path(place.data)), tenants=place.tenants, clock=lambda: datetime.now(UTC)

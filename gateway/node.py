@@ -1,6 +1,7 @@
 """A running node: the parts, started in order and stopped in the opposite one."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from actors.recorder import open_log
 from actors.remote import Hosting, start_ray, stop_ray
 from actors.router import Router
 from actors.supervisor import HostSpec, Supervisor
+from actors.telemetry import Telemetry
 from domain.errors import TerminalError
 from domain.settings import NodeSettings
 from domain.sharding import tenant_bucket_of
@@ -80,7 +82,7 @@ class Node:
         start_ray(self.settings.ray.address)
         self._stops.append(_in_thread(stop_ray))
         self._on_progress("actors")
-        self.supervisor = Supervisor(self._specs(model), on_event=lambda event, fields: log.info(event, **fields))
+        self.supervisor = Supervisor(self._specs(model), on_event=_log_event)
         await self.supervisor.start()
         self._stops.append(self.supervisor.stop)
         self._start_answering()
@@ -101,7 +103,7 @@ class Node:
             self.nats_server = NatsServer(
                 self.data / "nats",
                 port=self.settings.nats.port,
-                on_event=lambda event, fields: log.info(event, **fields),
+                on_event=_log_event,
             )
             await self.nats_server.start()
             self._stops.append(self.nats_server.stop)
@@ -112,7 +114,13 @@ class Node:
         except (NatsError, OSError, TimeoutError) as error:
             raise TerminalError(f"nats.url {self.nats_url!r}: no server answers there: {error}") from error
         self._stops.append(self.bus.close)
-        await ensure_stream(self.bus, bytes_max=self.settings.nats.stream_bytes_max)
+        try:
+            await ensure_stream(self.bus, bytes_max=self.settings.nats.stream_bytes_max)
+        except NatsError as error:
+            raise TerminalError(
+                f"nats: the stream cannot be made with nats.stream_bytes_max = {self.settings.nats.stream_bytes_max}: "
+                f"{error}; free disk space, or set it to less than three quarters of what is free"
+            ) from error
         self.publisher = Publisher(self.bus)
 
     def _specs(self, model: Path) -> list[HostSpec]:
@@ -122,8 +130,16 @@ class Node:
         specs = [
             HostSpec(
                 name=f"{PAYMENT_ROLE}-{shard}",
+                telemetry=self._telemetry(f"{PAYMENT_ROLE}-{shard}"),
                 hosted=PaymentShard,
-                place=encode(ShardPlace(data=data, shard=shard, shard_count=shards, settings=settings.shard)),
+                place=encode(
+                    ShardPlace(
+                        data=data,
+                        shard=shard,
+                        shard_count=shards,
+                        settings=settings.shard,
+                    )
+                ),
                 hosting=Hosting(),
             )
             for shard in range(shards)
@@ -131,9 +147,16 @@ class Node:
         specs += [
             HostSpec(
                 name=f"{INDEX_ROLE}-{shard}",
+                telemetry=self._telemetry(f"{INDEX_ROLE}-{shard}"),
                 hosted=IndexShard,
                 place=encode(
-                    IndexPlace(data=data, shard=shard, shard_count=indexes, model=str(model), settings=settings.shard)
+                    IndexPlace(
+                        data=data,
+                        shard=shard,
+                        shard_count=indexes,
+                        model=str(model),
+                        settings=settings.shard,
+                    )
                 ),
                 hosting=INDEX_HOSTING,
             )
@@ -142,6 +165,7 @@ class Node:
         specs += [
             HostSpec(
                 name=f"intake-{number}",
+                telemetry=self._telemetry(f"intake-{number}"),
                 hosted=IntakeHost,
                 place=encode(
                     IntakePlace(
@@ -150,8 +174,6 @@ class Node:
                         nats_url=self.nats_url,
                         payment_shards=shards,
                         tenants=tuple(settings.tenants),
-                        log_level=settings.telemetry.log_level,
-                        otlp_endpoint=settings.telemetry.otlp_endpoint,
                     )
                 ),
                 hosting=Hosting(),
@@ -159,6 +181,15 @@ class Node:
             for number in range(settings.ray.intakes)
         ]
         return specs
+
+    def _telemetry(self, host: str) -> Telemetry:
+        """A host's lines are in a file of its own under `logs/`; Ray would keep them where nobody looks."""
+        return Telemetry(
+            host=host,
+            log_file=str(self.data / "logs" / f"{host}.jsonl"),
+            log_level=self.settings.telemetry.log_level,
+            otlp_endpoint=self.settings.telemetry.otlp_endpoint,
+        )
 
     def _start_answering(self) -> None:
         indexes = range(self.settings.ray.index_shards)
@@ -208,6 +239,12 @@ class Node:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         while self._stops:
             await self._stops.pop()()
+
+
+def _log_event(event: str, fields: dict[str, object]) -> None:
+    """Starts are news, deaths and silence are warnings."""
+    is_trouble = event.endswith(("_silent", "_died", "_failed", "_replaced", "_restarted"))
+    log.log(logging.WARNING if is_trouble else logging.INFO, event, **fields)
 
 
 def _in_thread(stop: Callable[[], None]) -> Callable[[], Awaitable[None]]:

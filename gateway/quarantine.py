@@ -22,7 +22,8 @@ CREATE TABLE IF NOT EXISTS quarantine (
 CREATE INDEX IF NOT EXISTS quarantine_state ON quarantine (state, first_seen_at, id);
 """
 
-# Messages for a tenant that does not exist have no directory of their own.
+# Messages for what no tenant could be called. One that is only unknown yet has its directory already: its messages
+# are sent in again once it is configured.
 UNCLAIMED = "_unclaimed"
 
 

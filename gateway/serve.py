@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager, contextmanager
 
 import uvicorn
 
+from actors.telemetry import configure_logging, configure_tracing
 from domain.errors import TerminalError
 from domain.settings import NodeSettings
 from gateway.app import make_app
 from gateway.node import Node
-from gateway.telemetry import configure_logging, configure_tracing
 
 DRAIN_S = 10
 

@@ -13,6 +13,7 @@ from domain.payment import PaymentView, view
 from domain.payment_saga import FactRecorded, PaymentLinked
 from projections.feed import LogEntry
 from projections.store import Store
+from projections.tracing import span
 
 TOPICS = (tag_of(FactRecorded), tag_of(PaymentLinked))
 CACHED_MAX = 10_000
@@ -65,6 +66,9 @@ class PaymentStore:
         links: list[tuple[str, str, int]] = []
         for entry in entries:
             envelope = entry.envelope()
+            # A mark on the message's trace rather than a duration: a batch is applied as one.
+            with span("projection.apply", envelope.trace.traceparent, stream=entry.stream, position=entry.position):
+                pass
             match envelope.event:
                 case FactRecorded(fact=fact):
                     recorded = RecordedFact(

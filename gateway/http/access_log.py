@@ -11,7 +11,7 @@ from opentelemetry.trace import get_current_span
 from prometheus_client import Counter, Histogram
 
 from gateway.http.context import correlation_id
-from gateway.telemetry import span
+from projections.tracing import span
 
 log = structlog.get_logger("http")
 

@@ -13,7 +13,7 @@ class Process(NamedTuple):
 
 def processes() -> dict[int, Process]:
     """Every process of this machine, by pid."""
-    listed = subprocess.run(["ps", "-Ao", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True)
+    listed = subprocess.run(["ps", "-Awwo", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True)
     found = {}
     for line in listed.stdout.splitlines():
         pid, parent, state, *words = line.split(maxsplit=3)

@@ -189,12 +189,15 @@ class Stack:
 
     def logged(self, event: str) -> list[Json]:
         """The lines about an event in the log of the main process."""
-        return [line for line in self._log_lines() if line.get("event") == event]
+        return [line for line in _lines(self.log_file) if line.get("event") == event]
 
-    def _log_lines(self) -> Iterator[Json]:
-        for line in self.log_file.read_text().splitlines():
-            if line.startswith("{"):
-                yield json.loads(line)
+    def hosts_logged(self, event: str) -> list[Json]:
+        """The lines about an event in the logs of the hosts, which Ray keeps in its session's directory."""
+        started = " ".join(name_of(pid) for pid in descendants(self.pid))
+        session = re.search(r"(/[^ =]+/session_[0-9_-]+)[/ ]", started)
+        assert session is not None, f"no session of Ray among the arguments of {started}"
+        files = (Path(session[1]) / "logs").glob("worker-*.err")
+        return [line for file in files for line in _lines(file) if line.get("event") == event]
 
     def payments(self, tenant: str = "acme") -> dict[str, Json]:
         """Every payment view of the tenant, by id."""
@@ -216,6 +219,12 @@ class Stack:
             ).fetchall()
         connection.close()
         return [(position, stream, decode_envelope(state)) for position, stream, state in rows]
+
+
+def _lines(file: Path) -> Iterator[Json]:
+    for line in file.read_text().splitlines():
+        if line.startswith("{"):
+            yield json.loads(line)
 
 
 def _configuration(tenants: Sequence[str]) -> str:
