@@ -177,9 +177,15 @@ def test_an_event_is_lifted_step_by_step_to_todays_schema(stored: bytes) -> None
 
 def test_an_event_that_was_lifted_is_written_in_todays_schema() -> None:
     lifted = decode_envelope(stored_in_schema(1, type="payment.linked", target="pi_1"), UPCASTERS)
-    _, encoded = encode_envelope(lifted)
+    _, encoded = encode_envelope(lifted, UPCASTERS)
 
     assert decode_envelope(encoded, UPCASTERS) == lifted
+
+
+def test_a_new_event_is_written_in_todays_schema_and_never_lifted() -> None:
+    _, encoded = encode_envelope(LINKED, UPCASTERS)
+
+    assert decode_envelope(encoded, UPCASTERS) == msgspec.structs.replace(LINKED, schema=3)
 
 
 def test_upcasters_of_one_event_leave_the_others_as_they_are() -> None:

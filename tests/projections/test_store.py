@@ -4,6 +4,7 @@ import resource
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,6 +83,33 @@ def test_a_full_disk_is_an_error_until_there_is_room(store: Store, tmp_path: Pat
 
     keep(store, 2, bytes(100_000))
     assert (count(store), store.position()) == (2, 2)
+
+
+class Unsteady:
+    """A connection whose next commit fails and leaves the transaction open, as SQLite may."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._fails = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
+        if statement == "COMMIT" and self._fails:
+            self._fails = False
+            raise sqlite3.OperationalError("disk I/O error")
+        return self._connection.execute(statement, *parameters)
+
+
+def test_after_a_commit_that_failed_the_next_one_begins_anew(store: Store) -> None:
+    store._connection = Unsteady(store._connection)  # type: ignore[assignment]  # it is one in all that matters
+    with pytest.raises(sqlite3.OperationalError, match="disk"):
+        keep(store, 1)
+    assert (count(store), store.position()) == (0, 0)
+
+    keep(store, 1)
+    assert (count(store), store.position()) == (1, 1)
 
 
 def test_a_stream_stays_parked_over_a_restart(store: Store, tmp_path: Path) -> None:

@@ -375,6 +375,16 @@ def test_the_document_of_a_tenant_is_not_quoted_to_another(stack: Stack) -> None
     assert answer["citations"] == []
 
 
+def requests_logged(stack: Stack, correlation_id: str) -> list[Json]:
+    """The gateway's lines about a request, which it writes when the answer is out."""
+
+    def lines() -> list[Json]:
+        return [line for line in stack.logged("request") if line["correlation_id"] == correlation_id]
+
+    logged: list[Json] = until(lines, f"a line about {correlation_id}")
+    return logged
+
+
 def test_the_correlation_id_of_a_webhook_is_found_wherever_it_went(stack: Stack, story: Story) -> None:
     name = f"order-{story.number}.a:b_c"
 
@@ -382,7 +392,7 @@ def test_the_correlation_id_of_a_webhook_is_found_wherever_it_went(stack: Stack,
 
     (entry,) = story.timeline()
     assert entry["correlation_id"] == name
-    (line,) = [line for line in stack.logged("request") if line["correlation_id"] == name]
+    (line,) = requests_logged(stack, name)
     assert (line["method"], line["path"], line["status"]) == ("POST", f"/v1/{TENANT}/webhooks/stripe", 202)
     assert (line["tenant"], line["source"]) == (TENANT, "stripe")
     assert line["id"].startswith("INGEST:")
@@ -399,7 +409,7 @@ def test_every_request_has_one_line_and_gives_its_correlation_id_back(stack: Sta
         response = stack.client(TENANT).get(path, headers={"X-Correlation-Id": offered})
         given = response.headers["x-correlation-id"]
         assert (given == offered) == offered.startswith("mine")
-        lines = [line for line in stack.logged("request") if line["correlation_id"] == given]
+        lines = requests_logged(stack, given)
         assert [(line["path"], line["status"]) for line in lines] == [(path, response.status_code)]
 
 

@@ -23,7 +23,7 @@ SLEEPS: Mapping[str, str] = {
     "gateway/intake_host.py": "the interval at which the server hears that a batch is still worked on",
     "gateway/nats_server.py": "the interval between two looks at another program and at the file with its port",
     "simulations/bench_ingest.py": "the ticks of a steady stream, and the interval between two looks at a consumer",
-    "simulations/client.py": "the pause of a provider before it sends again, and the interval between two looks at the lag",
+    "simulations/client.py": "the pause of a provider before it sends again, and the interval of looking at the lag",
     "tests/stack/provider.py": "the pause of a provider before it sends again",
     "tests/stack/stack.py": "the interval between two looks at a condition of another process",
 }
