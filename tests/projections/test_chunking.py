@@ -199,15 +199,18 @@ def test_sentences_end_where_a_reader_would_end_them(text: str, expected: list[s
     [".", "#", "\n", "a", " ", ". ", "- ", "```\n", "\n#", "`", "1. ", "=\n", "x\n---\n", ".\n", "> ", "|", "。"],
 )
 def test_a_hostile_document_takes_linear_time(unit: str) -> None:
-    def seconds(length: int) -> float:
-        text = unit * (length // len(unit)) + "x"
+    def once(text: str) -> float:
         begun = time.process_time()
-        found = passages(text)
+        passages(text)
         sentences(text)
-        assert_in_place(found, text)
         return time.process_time() - begun
 
-    seconds(5_000)
+    def seconds(length: int) -> float:
+        text = unit * (length // len(unit)) + "x"
+        assert_in_place(passages(text), text)
+        # The least of some: the rest is the garbage collector and whoever shares the caches.
+        return min(once(text) for _ in range(3))
+
     assert seconds(80_000) < 16 * 4 * max(seconds(5_000), 0.002)
 
 

@@ -225,7 +225,7 @@ def _lines(file: Path) -> Iterator[Json]:
 
 
 def _configuration(tenants: Sequence[str]) -> str:
-    lines = ["[nats]", "port = 0"]
+    lines = ["[nats]", "port = 0", "[ask]", "wait_s = 2.0"]
     for tenant in tenants:
         lines += [
             f"[tenants.{tenant}]",
