@@ -116,6 +116,12 @@ class Intake:
             return Unreadable(code="source.unknown", detail=f"there is no source {source[:63]!r}; there is: {known}")
         return None
 
+    async def take_in(self, items: Sequence[Item], acknowledge: Callable[[], Awaitable[None]]) -> Settled:
+        """Settle a batch, and only then acknowledge it: what is interrupted before is delivered again."""
+        settled = await self.settle(items)
+        await acknowledge()
+        return settled
+
     async def settle(self, items: Sequence[Item]) -> Settled:
         """Make every message's outcome durable: recorded, known already, or in quarantine with its reason."""
         settled = Settled()

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -103,11 +104,9 @@ class IntakeHost:
             read_s = time.perf_counter()
             beat = asyncio.create_task(self._keep_waiting(client, messages))
             try:
-                settled = await intake.settle(items)
+                settled = await intake.take_in(items, partial(_acknowledge, client, messages))
             finally:
                 beat.cancel()
-            for message in messages:
-                await client.publish(message.reply, b"+ACK")
         self._count(settled, len(messages))
         log.info(
             "batch",
@@ -133,6 +132,11 @@ class IntakeHost:
         self._stats.recorded += settled.recorded
         self._stats.unchanged += settled.unchanged
         self._stats.quarantined += settled.quarantined
+
+
+async def _acknowledge(client: Client, messages: Sequence[Msg]) -> None:
+    for message in messages:
+        await client.publish(message.reply, b"+ACK")
 
 
 def _incoming(message: Msg) -> Incoming:

@@ -229,3 +229,26 @@ async def test_the_facts_are_the_same_in_whatever_order_and_number_the_messages_
         recorder.datastore.close()
 
     assert ended == [{"pi_1": ["stripe:evt_1", "stripe:evt_2", "stripe:evt_4"]}] * 3
+
+
+async def test_a_batch_is_acknowledged_after_it_is_durable(intake: Intake, recorder: LogRecorder) -> None:
+    durable_then: list[dict[str, list[str]]] = []
+
+    async def acknowledge() -> None:
+        durable_then.append(facts_in(recorder))
+
+    await intake.take_in([intake.read(message(INTENT)), intake.read(message(CHARGE))], acknowledge)
+
+    assert durable_then == [{"pi_1": ["stripe:evt_1", "stripe:evt_2"]}]
+
+
+async def test_a_batch_that_was_interrupted_is_not_acknowledged(quarantine: Quarantine) -> None:
+    async def interrupted(_: Sequence[Submission]) -> list[Reply]:
+        raise ConnectionResetError
+
+    async def acknowledge() -> None:
+        pytest.fail("acknowledged, and not durable")
+
+    intake = new_intake(interrupted, quarantine)
+    with pytest.raises(ConnectionResetError):
+        await intake.take_in([intake.read(message(INTENT))], acknowledge)

@@ -128,6 +128,18 @@ def test_what_is_withdrawn_is_never_quoted(in_batches: int, store: KnowledgeStor
     assert (store.document("refunds"), store.document_count()) == (None, 1)
 
 
+@pytest.mark.parametrize("second", [withdrawn(2), published(2, PARKING)])
+def test_a_vector_that_lingers_is_not_quoted(second: DocumentEvent, store: KnowledgeStore, entries: Entries) -> None:
+    """An index of vectors is not believed: what it finds is looked up among the current versions."""
+    apply(store, entry(entries, published(1, FIVE)))
+    kept = store._vectors._passages.get(include=["embeddings", "metadatas"])
+    apply(store, entry(entries, second))
+    store._vectors._passages.upsert(ids=["refunds#lingers"], embeddings=kept["embeddings"], metadatas=kept["metadatas"])
+    assert store._vectors.query(EMBEDDER.embed([FIVE]), 1)[0][0].version == 1
+
+    assert [version for _, version, _ in quoted(store)] == [2] * (second != withdrawn(2))
+
+
 def test_what_is_published_again_after_it_was_withdrawn_is_quoted(store: KnowledgeStore, entries: Entries) -> None:
     for event in (published(1, FIVE), withdrawn(2), published(3, FIVE)):
         apply(store, entry(entries, event))
