@@ -33,7 +33,9 @@ from projections.retrieval import AnyFound, AnyQuery, Gather, Gathered, GetDocum
 from projections.store import Store
 
 ROLE = "knowledge"
-POLL_S = 0.01
+# Fast when busy, slow when idle: what is recorded while nothing else happens is visible after 50 ms at the latest.
+POLL_MIN_S = 0.005
+POLL_MAX_S = 0.05
 BACKOFF_S = 0.5
 KINDS = {
     "document": Kind(decider=DocumentDecider(), state=Document),
@@ -200,7 +202,9 @@ class IndexShard:
     def _project(self, projection: str, projector: Projector, feed: Feed, checkpoint: Store) -> None:
         """One projector's thread, for as long as the process lives. What fails is tried again; nothing is skipped."""
         idle = threading.Event()
+        pause_s = POLL_MIN_S
         while True:
+            started_s = time.perf_counter()
             try:
                 step = projector.run_once()
                 head = feed.head()
@@ -212,8 +216,19 @@ class IndexShard:
                 idle.wait(BACKOFF_S)
                 continue
             self._note(projection, step, head)
+            if step.applied:
+                log.info(
+                    "projected",
+                    projection=projection,
+                    events=step.applied,
+                    parked=step.parked,
+                    position=step.position,
+                    behind=head - step.position,
+                    ms=round((time.perf_counter() - started_s) * 1000, 1),
+                )
+            pause_s = POLL_MIN_S if step.applied else min(pause_s * 2, POLL_MAX_S)
             if step.position >= head:
-                idle.wait(POLL_S)
+                idle.wait(pause_s)
 
     def _note(self, projection: str, step: Step, head: int) -> None:
         if projection == PAYMENTS:
