@@ -231,7 +231,7 @@ class PaymentStore:
 
 
 def _until(known_at: int | None) -> int:
-    return POSITION_MAX if known_at is None else known_at
+    return POSITION_MAX if known_at is None else min(known_at, POSITION_MAX)
 
 
 def _micros(at: datetime) -> int:

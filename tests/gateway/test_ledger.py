@@ -1,7 +1,6 @@
 """No answer leaves before it is in the ledger."""
 
 import asyncio
-import gc
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -138,4 +137,3 @@ async def test_a_second_gateway_of_the_same_name_fences_the_first(ledger: Ledger
     await second.enter("acme", answer("a-2"), TRACE)
 
     assert given(recorder) == {"a-2": 1}
-    gc.collect()  # A future whose error nobody fetched would complain now.

@@ -230,7 +230,7 @@ def test_a_parked_stream_waits_over_a_restart(tmp_path: Path) -> None:
     st.integers(1, 8),
     st.lists(st.booleans(), max_size=8),
 )
-@settings(max_examples=30)
+@settings(max_examples=20)
 def test_what_is_applied_does_not_depend_on_batches_or_crashes(
     tmp_path_factory: pytest.TempPathFactory, keys: list[str], poison: set[int], batch_max: int, crashes: list[bool]
 ) -> None:
