@@ -181,7 +181,7 @@ class IndexShard:
         feed = SqliteFeed(str(log_path(at.data)))
         checkpoint = Store(
             Path(at.data) / "projectors" / f"{projection}-{at.shard}of{at.shard_count}.sqlite",
-            "CREATE TABLE IF NOT EXISTS tenants (tenant TEXT PRIMARY KEY)",
+            "CREATE TABLE IF NOT EXISTS tenants (tenant TEXT PRIMARY KEY, position INTEGER NOT NULL)",
         )
 
         def open_store(name: str) -> TenantStore | None:
@@ -195,11 +195,21 @@ class IndexShard:
             on_parked=self._on_parked,
         )
         loop = threading.Thread(
-            target=self._project, args=(projection, projector, feed, checkpoint), name=projection, daemon=True
+            target=self._project,
+            args=(projection, projector, feed, checkpoint, store_of),
+            name=projection,
+            daemon=True,
         )
         loop.start()
 
-    def _project(self, projection: str, projector: Projector, feed: Feed, checkpoint: Store) -> None:
+    def _project(
+        self,
+        projection: str,
+        projector: Projector,
+        feed: Feed,
+        checkpoint: Store,
+        store_of: Callable[[Tenant], TenantStore],
+    ) -> None:
         """One projector's thread, for as long as the process lives. What fails is tried again; nothing is skipped."""
         idle = threading.Event()
         pause_s = POLL_MIN_S
@@ -207,39 +217,44 @@ class IndexShard:
             started_s = time.perf_counter()
             try:
                 step = projector.run_once()
-                head = feed.head()
+                # Told before anything else can fail: what changed and is not told would stay in the caches.
+                self._changes.reached(
+                    projection,
+                    step.position,
+                    step.position,
+                    {tenant: sorted(keys) for tenant, keys in step.changed.items()},
+                )
+                self._applied[projection] += step.applied
                 if step.changed:
-                    self._tenants.checkpoint(checkpoint, step)
+                    self._tenants.checkpoint(checkpoint, step, store_of)
+                head = feed.head()
             except Exception:
                 # The thread must outlive whatever one turn runs into.
                 log.exception("projection_failed", projection=projection, position=projector.position)
                 idle.wait(BACKOFF_S)
                 continue
-            self._note(projection, step, head)
-            if step.applied:
-                log.info(
-                    "projected",
-                    projection=projection,
-                    events=step.applied,
-                    parked=step.parked,
-                    position=step.position,
-                    behind=head - step.position,
-                    ms=round((time.perf_counter() - started_s) * 1000, 1),
-                )
+            self._note(projection, step, head, time.perf_counter() - started_s)
             pause_s = POLL_MIN_S if step.applied else min(pause_s * 2, POLL_MAX_S)
             if step.position >= head:
                 idle.wait(pause_s)
 
-    def _note(self, projection: str, step: Step, head: int) -> None:
+    def _note(self, projection: str, step: Step, head: int, took_s: float) -> None:
+        """One line for a turn that applied something, and since when payments are behind."""
         if projection == PAYMENTS:
             if step.position >= head:
                 self._behind_since_s = None
             elif self._behind_since_s is None:
                 self._behind_since_s = time.monotonic()
-        self._applied[projection] += step.applied
-        self._changes.reached(
-            projection, step.position, head, {tenant: sorted(keys) for tenant, keys in step.changed.items()}
-        )
+        if step.applied:
+            log.info(
+                "projected",
+                projection=projection,
+                events=step.applied,
+                parked=step.parked,
+                position=step.position,
+                behind=head - step.position,
+                ms=round(took_s * 1000, 1),
+            )
 
     def _on_parked(self, entry: LogEntry, error: str) -> None:
         self._parked += 1

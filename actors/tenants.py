@@ -104,13 +104,24 @@ class Tenants:
                 raise RetryableError(f"the first generation of {name} cannot be started now: {reply.reason}")
 
     def resume_position(self, checkpoint: Store, store_of: Callable[[Tenant], TenantStore]) -> int:
-        """Where a projector goes on: its checkpoint, or the log's start if a tenant's derived files are gone."""
-        with checkpoint.reading() as connection:
-            names = [row[0] for row in connection.execute("SELECT tenant FROM tenants")]
-        is_whole = all(store_of(self.open(name)).store.position() > 0 for name in names if self.is_here(name))
-        return checkpoint.position() if is_whole else 0
+        """Where a projector goes on: its checkpoint, or where the tenant stands that lost the most.
 
-    def checkpoint(self, checkpoint: Store, step: Step) -> None:
-        """Remember how far the projector is over all tenants, and who they are."""
+        A tenant's derived files may be gone, or, after a power loss, lie behind what they had reached: they are not
+        fsynced with every commit.
+        """
+        with checkpoint.reading() as connection:
+            reached = connection.execute("SELECT tenant, position FROM tenants").fetchall()
+        resume = checkpoint.position()
+        for name, position in reached:
+            if self.is_here(name) and (stands := store_of(self.open(name)).store.position()) < position:
+                resume = min(resume, stands)
+        return resume
+
+    def checkpoint(self, checkpoint: Store, step: Step, store_of: Callable[[Tenant], TenantStore]) -> None:
+        """Remember how far the projector is, over all tenants and in those that changed."""
+        reached = [(name, store_of(self.open(name)).store.position()) for name in step.changed]
         with checkpoint.writing(step.position) as connection:
-            connection.executemany("INSERT OR IGNORE INTO tenants VALUES (?)", [(name,) for name in step.changed])
+            connection.executemany(
+                "INSERT INTO tenants VALUES (?,?) ON CONFLICT (tenant) DO UPDATE SET position=excluded.position",
+                reached,
+            )

@@ -68,7 +68,7 @@ def node_of(request: AnyConnection) -> Node:
     return node
 
 
-async def tenants_only(request: AnyConnection, handler: BaseRouteHandler) -> None:  # noqa: RUF029 - a plain one is sent to a thread
+async def tenants_only(request: AnyConnection, handler: BaseRouteHandler) -> None:
     """Ask for a credential before anything else of a request is read. Routes are closed unless they say `is_public`.
 
     Raises `ProblemError` 401 without a known credential; 404 with another tenant's, so that nobody learns what exists.

@@ -1,0 +1,93 @@
+"""Where a projector goes on after its tenants' files were lost, in part or whole."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from actors.index_shard import KINDS, ROLE
+from actors.journal import Journal
+from actors.payment_shard import new_id, now
+from actors.recorder import open_log
+from actors.shard import Shard
+from actors.tenants import Tenant, Tenants
+from domain.codec import decode_submissions, encode_replies
+from domain.sharding import BUCKET_COUNT, tenant_bucket_of
+from projections.embedder import HashEmbedder
+from projections.feed import SqliteFeed
+from projections.projector import Step, TenantStore
+from projections.store import Store
+
+pytestmark = pytest.mark.model
+
+TABLE = "CREATE TABLE IF NOT EXISTS tenants (tenant TEXT PRIMARY KEY, position INTEGER NOT NULL)"
+
+
+def payments(tenant: Tenant) -> TenantStore:
+    return tenant.payments
+
+
+def opened(data: Path) -> Tenants:
+    log = str(data / "log.sqlite")
+    shard = Shard(
+        Journal(open_log(log)),
+        KINDS,
+        role=ROLE,
+        buckets=range(BUCKET_COUNT),
+        bucket=tenant_bucket_of,
+        owner="test",
+        clock=now,
+        new_id=new_id,
+    )
+    return Tenants(
+        data,
+        is_here=lambda _: True,
+        embedder=HashEmbedder(),
+        decide=lambda batch: encode_replies(shard.handle(decode_submissions(batch))),
+        feed=SqliteFeed(log),
+    )
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "projectors" / "payments.sqlite", TABLE)
+    yield store
+    store.close()
+
+
+def reach(tenants: Tenants, checkpoint: Store, name: str, position: int) -> None:
+    """Bring a tenant and the projector to a position."""
+    with tenants.open(name).payments.store.writing(position):
+        pass
+    tenants.checkpoint(checkpoint, Step(applied=1, parked=0, position=position, changed={name: frozenset()}), payments)
+
+
+def test_a_projector_goes_on_from_its_checkpoint_though_a_quiet_tenant_stands_lower(
+    tmp_path: Path, checkpoint: Store
+) -> None:
+    tenants = opened(tmp_path)
+    reach(tenants, checkpoint, "acme", 5)
+    reach(tenants, checkpoint, "globex", 90)
+
+    assert opened(tmp_path).resume_position(checkpoint, payments) == 90
+
+
+def test_a_tenant_that_lies_behind_what_it_had_reached_is_caught_up(tmp_path: Path, checkpoint: Store) -> None:
+    tenants = opened(tmp_path)
+    reach(tenants, checkpoint, "acme", 70)
+    reach(tenants, checkpoint, "globex", 90)
+    with tenants.open("acme").payments.store.reading() as connection:
+        connection.execute("UPDATE checkpoint SET position=40")
+
+    assert opened(tmp_path).resume_position(checkpoint, payments) == 40
+
+
+def test_a_tenant_whose_files_are_gone_is_rebuilt_from_the_start(tmp_path: Path, checkpoint: Store) -> None:
+    tenants = opened(tmp_path)
+    reach(tenants, checkpoint, "acme", 70)
+    tenants.open("acme").payments.close()
+    tenants.open("acme").knowledge.close()
+    shutil.rmtree(tmp_path / "tenants")
+
+    assert opened(tmp_path).resume_position(checkpoint, payments) == 0
