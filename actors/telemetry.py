@@ -9,11 +9,12 @@ from pathlib import Path
 
 import msgspec
 import structlog
-from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from projections.tracing import trace_to
 
 
 class Telemetry(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,4 +77,4 @@ def configure_tracing(otlp_endpoint: str, *, service: str) -> None:
         return
     provider = TracerProvider(resource=Resource.create({"service.name": f"recount-{service}"}))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=otlp_endpoint)))
-    trace.set_tracer_provider(provider)
+    trace_to(provider)

@@ -66,9 +66,10 @@ class PaymentStore:
         links: list[tuple[str, str, int]] = []
         for entry in entries:
             envelope = entry.envelope()
-            # A mark on the message's trace rather than a duration: a batch is applied as one.
-            with span("projection.apply", envelope.trace.traceparent, stream=entry.stream, position=entry.position):
-                pass
+            if envelope.trace.traceparent:
+                # A mark on the message's trace rather than a duration: a batch is applied as one.
+                with span("projection.apply", envelope.trace.traceparent, stream=entry.stream, position=entry.position):
+                    pass
             match envelope.event:
                 case FactRecorded(fact=fact):
                     recorded = RecordedFact(

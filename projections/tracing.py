@@ -6,26 +6,28 @@ While no exporter is configured (`actors.telemetry`), a span costs a comparison.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from opentelemetry import trace
-from opentelemetry.trace import ProxyTracerProvider
+from opentelemetry.trace import Tracer, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 _propagator = TraceContextTextMapPropagator()
+# Asked for every message; OpenTelemetry's own global looks into the environment each time.
+_tracer: Tracer | None = None
 
 
-def is_tracing() -> bool:
-    """Whether spans go anywhere."""
-    return not isinstance(trace.get_tracer_provider(), ProxyTracerProvider)
+def trace_to(provider: TracerProvider | None) -> None:
+    """Send this process's spans to a provider from now on; `None` turns them off."""
+    global _tracer  # noqa: PLW0603 - one per process, as the process's exporter is
+    _tracer = provider.get_tracer("recount") if provider is not None else None
 
 
 @contextmanager
 def span(name: str, traceparent: str = "", **attributes: str | int) -> Iterator[str]:
     """A span under `traceparent`; gives its own, to be carried on. While tracing is off, what came is carried on."""
-    if not is_tracing():
+    if _tracer is None:
         yield traceparent
         return
     context = _propagator.extract({"traceparent": traceparent}) if traceparent else None
-    with trace.get_tracer("recount").start_as_current_span(name, context=context, attributes=attributes):
+    with _tracer.start_as_current_span(name, context=context, attributes=attributes):
         carrier: dict[str, str] = {}
         _propagator.inject(carrier)
         yield carrier.get("traceparent", traceparent)

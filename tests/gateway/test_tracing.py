@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -29,14 +28,14 @@ TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
 @pytest.fixture
-def spans(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
+def spans() -> Iterator[InMemorySpanExporter]:
     """The spans that end meanwhile; the provider is this test's alone."""
     exporter = InMemorySpanExporter()
     provider = TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
-    monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+    tracing.trace_to(provider)
     yield exporter
+    tracing.trace_to(None)
     provider.shutdown()
 
 
@@ -71,6 +70,5 @@ async def test_a_message_is_one_trace_from_the_stream_to_the_view(tmp_path: Path
 
 
 def test_without_an_exporter_what_came_is_carried_on_as_it_is() -> None:
-    assert not tracing.is_tracing()
     with tracing.span("anything", "00-a-b-01") as carried:
         assert carried == "00-a-b-01"

@@ -34,6 +34,7 @@ class Provider:
         self._count = len(bodies)
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
+        self._gives_up = False
         self.accepted = 0
         self.failures = 0
         self.refusals: dict[int, int] = {}
@@ -43,6 +44,7 @@ class Provider:
         return self
 
     def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        self._gives_up = error is not None
         if error is None:
             self._thread.join(SEND_TIMEOUT_S)
             assert not self._thread.is_alive(), f"{self.accepted} of {self._count} taken, {self.refusals}"
@@ -71,7 +73,7 @@ class Provider:
 
     async def _send(self) -> None:
         connection: Connection | None = None
-        while self.accepted < self._count:
+        while self.accepted < self._count and not self._gives_up:
             if not self._waiting:
                 await asyncio.sleep(RETRY_AFTER_S)  # Another sender may have to give its webhook back.
                 continue
