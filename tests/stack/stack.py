@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -25,6 +26,8 @@ START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 45.0
 DRAIN_TIMEOUT_S = 90.0
 LOOK_EVERY_S = 0.02
+# They write nothing of ours, and find out that their Ray is gone after a minute.
+RAY_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 
 Json = dict[str, Any]
 
@@ -62,6 +65,7 @@ class Stack:
         self._tenants = tenants
         self._process: subprocess.Popen[bytes] | None = None
         self._clients: dict[str, httpx.Client] = {}
+        self._orphans: set[int] = set()
         self.url = ""
         self.nats_url = ""
         self.starts = 0
@@ -105,7 +109,8 @@ class Stack:
             status = self._process.wait(STOP_TIMEOUT_S)
         finally:
             self.kill()
-        assert status == 0, f"the stack ended with status {status}:\n{self.log_file.read_text()[-4000:]}"
+        assert status == 0, f"the stack ended with status {status}:\n{self.log_file.read_text()[-2000:]}"
+        self._end_orphans()
         left = {pid: name_of(pid) for pid in below if alive(pid)}
         assert not left, f"processes of the stack are left: {left}"
 
@@ -113,14 +118,21 @@ class Stack:
         """End the main process at once, as a crash does, if it still runs; the others end with it."""
         assert self._process is not None
         if self._process.poll() is None:
-            below = descendants(self.pid)
+            below = {pid: name_of(pid) for pid in descendants(self.pid)}
             self._process.kill()
             self._process.wait()
-            until(lambda: not any(map(alive, below)), "the processes below a killed gateway end with it")
+            self._orphans |= {pid for pid, name in below.items() if name.startswith(RAY_AGENTS)}
+            ours = below.keys() - self._orphans
+            until(lambda: not any(map(alive, ours)), "the processes below a killed gateway end with it")
         assert self._process.stdout is not None
         self._process.stdout.close()
         while self._clients:
             self._clients.popitem()[1].close()
+
+    def _end_orphans(self) -> None:
+        while self._orphans:
+            with suppress(ProcessLookupError):
+                os.kill(self._orphans.pop(), signal.SIGKILL)
 
     def __enter__(self) -> Self:
         return self.start()
@@ -130,6 +142,7 @@ class Stack:
             self.stop()
         else:
             self.kill()
+            self._end_orphans()
 
     def client(self, tenant: str = "") -> httpx.Client:
         """A client with the tenant's credential, or without any."""
