@@ -109,7 +109,9 @@ class IndexShard:
         return self._decide(batch)
 
     def ping(self, _: bytes = b"") -> bytes:
-        """A `Health`."""
+        """A `Health`. Raises `FencedError` once fenced: a host that can commit no more is to be replaced."""
+        if self._shard.fenced is not None:
+            raise self._shard.fenced
         stats = as_numbers(self._shard.stats) | {
             "parked": float(self._parked),
             "applied_payments": float(self._applied[PAYMENTS]),

@@ -75,7 +75,9 @@ class PaymentShard:
         return encode_replies(self._shard.handle(decode_submissions(batch)))
 
     def ping(self, _: bytes = b"") -> bytes:
-        """A `Health`."""
+        """A `Health`. Raises `FencedError` once fenced: a host that can commit no more is to be replaced."""
+        if self._shard.fenced is not None:
+            raise self._shard.fenced
         return msgspec.msgpack.encode(Health(pid=os.getpid(), stats=as_numbers(self._shard.stats)))
 
 

@@ -22,9 +22,6 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 import ray
 from ray._private import ray_constants
 from ray.exceptions import (
-    GetTimeoutError,
-    PendingCallsLimitExceeded,
-    RayActorError,
     RayError,
     RayTaskError,
 )
@@ -143,19 +140,19 @@ class RayEndpoint:
         self._timeout_s = timeout_s
         self._handle: Any = None
 
-    async def call(self, method: str, payload: bytes) -> bytes:
+    async def call(self, method: str, payload: bytes, *, timeout_s: float | None = None) -> bytes:
         try:
             if self._handle is None:
                 self._handle = ray.get_actor(self._name, namespace=NAMESPACE)
             future = asyncio.wrap_future(getattr(self._handle, method).remote(payload).future())
-            result: bytes = await asyncio.wait_for(future, self._timeout_s)
+            result: bytes = await asyncio.wait_for(future, self._timeout_s if timeout_s is None else timeout_s)
         except RayTaskError as error:
             self._handle = None
             cause = error.cause if isinstance(error.cause, Exception) else error
             if isinstance(cause, FencedError | RetryableError | RayError):
                 raise RetryableError(f"{self._name}: {cause}") from error
             raise TerminalError(f"{self._name}.{method} failed: {cause}") from error
-        except (RayActorError, PendingCallsLimitExceeded, GetTimeoutError, TimeoutError, ValueError) as error:
+        except (RayError, TimeoutError, ValueError) as error:
             self._handle = None
             raise RetryableError(f"{self._name} does not answer: {type(error).__name__}") from error
         return result
@@ -163,7 +160,6 @@ class RayEndpoint:
     async def health(self, timeout_s: float) -> Health:
         """Ask how the host is. Raises `RetryableError` if it does not say within `timeout_s`."""
         try:
-            return msgspec.msgpack.decode(await asyncio.wait_for(self.call("ping", b""), timeout_s), type=Health)
-        except TimeoutError as error:
-            self._handle = None
-            raise RetryableError(f"{self._name} does not say how it is") from error
+            return msgspec.msgpack.decode(await self.call("ping", b"", timeout_s=timeout_s), type=Health)
+        except msgspec.DecodeError as error:
+            raise RetryableError(f"{self._name} says something else than how it is: {error}") from error

@@ -97,6 +97,11 @@ class Shard:
         self.stats = Stats()
         self.epochs = journal.take_leases([f"{role}/{bucket}" for bucket in buckets], owner)
 
+    @property
+    def fenced(self) -> FencedError | None:
+        """How this shard lost its leases, `None` while it holds them."""
+        return self._fenced
+
     def handle(self, batch: Sequence[Submission]) -> list[Reply]:
         """Decide and append a batch; one reply per command, in order. A reply is given only for what is durable.
 

@@ -1,6 +1,7 @@
 """Starts the hosts, asks each how it is, and replaces the one that does not answer."""
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -108,18 +109,27 @@ class Supervisor:
             await asyncio.sleep(PING_EVERY_S)
             try:
                 health: Health = await watched.endpoint.health(PING_TIMEOUT_S)
-            except (RetryableError, TerminalError) as error:
+            except Exception as error:  # noqa: BLE001 - a watch that ends would leave its host alone for good
                 watched.strikes += 1
                 self._on_event(
-                    "host_silent",
-                    {"host": watched.spec.name, "strikes": watched.strikes, "reason": error.reason},
+                    "host_silent", {"host": watched.spec.name, "strikes": watched.strikes, "reason": str(error)}
                 )
-                if watched.strikes >= STRIKES_MAX:
+                if watched.strikes >= STRIKES_MAX and not self._is_restarting(watched):
                     await self._replace(watched)
                 continue
             if watched.health is not None and watched.health.pid != health.pid:
                 self._on_event("host_restarted", {"host": watched.spec.name, "pid": health.pid})
             watched.health, watched.strikes, watched.heard_at_s = health, 0, self._clock_s()
+
+    def _is_restarting(self, watched: Watched) -> bool:
+        """Whether the process is gone, so that Ray is starting another, which may take a while."""
+        if watched.health is None or self._clock_s() - watched.heard_at_s > START_TIMEOUT_S:
+            return False
+        try:
+            os.kill(watched.health.pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
 
     async def _replace(self, watched: Watched) -> None:
         """Give the name to a new process. The old one may still run: its lease is gone with the new one's start."""
@@ -127,11 +137,11 @@ class Supervisor:
         try:
             _start(watched.spec)
             watched.health = await watched.endpoint.health(START_TIMEOUT_S)
-        except (RetryableError, TerminalError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - as above: it is tried again
             self._on_event("host_replacement_failed", {"host": watched.spec.name, "reason": str(error)})
             return
         watched.replacements += 1
-        watched.strikes = 0
+        watched.strikes, watched.heard_at_s = 0, self._clock_s()
         self._on_event("host_replaced", {"host": watched.spec.name, "pid": watched.health.pid})
 
 

@@ -141,18 +141,21 @@ def stated(payment: PaymentView) -> StatedPayment:
     )
 
 
-def verdict(record: AnswerRecord, facts: Mapping[str, Sequence[RecordedFact]]) -> Verdict:
+def verdict(
+    record: AnswerRecord, facts: Mapping[str, Sequence[RecordedFact]], repeated_at: Sequence[datetime] = ()
+) -> Verdict:
     """Judge an answer by all facts known now about the payments that it stated (by payment id).
 
-    `wrong`: as of the time of which it spoke, what it stated was not so. `outdated`: it was right then, and the
-    world has moved on. Only the first is corrected.
+    `wrong`: as of the time of which it spoke, or of one of its repetitions, what it stated was not so. `outdated`: it
+    was right whenever it was given, and the world has moved on. Only the first is corrected.
     """
     is_outdated = False
     for said in record.stated:
         of_payment = facts.get(said.payment_id, ())
-        then = view(said.payment_id, of_payment, as_of=record.as_of)
-        if then is None or stated(then) != said:
-            return "wrong"
+        for as_of in (record.as_of, *repeated_at):
+            then = view(said.payment_id, of_payment, as_of=as_of)
+            if then is None or stated(then) != said:
+                return "wrong"
         now = view(said.payment_id, of_payment)
         is_outdated = is_outdated or now is None or stated(now) != said
     return "outdated" if is_outdated else "stands"

@@ -51,6 +51,10 @@ class FencedError(TerminalError):
         self.held = held
         self.current = current
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """What it takes to cross a process border: the default would pass the sentence for the lease."""
+        return _fenced, (self.lease, self.held, self.current)
+
 
 class LostRaceError(RetryableError):
     """Another writer appended to a stream first: evict it, load it again, decide again."""
@@ -58,3 +62,10 @@ class LostRaceError(RetryableError):
     def __init__(self, stream: str) -> None:
         super().__init__(f"stream {stream} was appended to by another writer")
         self.stream = stream
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return LostRaceError, (self.stream,)
+
+
+def _fenced(lease: str, held: int, current: int) -> FencedError:
+    return FencedError(lease, held=held, current=current)

@@ -182,6 +182,8 @@ class Asker:
                 question=request.question,
                 object_ids=named,
                 scope_customer_id=request.customer_id or "",
+                # Whether something was charged twice shows beside it, not in it.
+                is_beside=understanding.intent == "charged_twice",
                 as_of=request.as_of,
                 known_at=request.known_at,
                 top_k=self._settings.top_k if request.top_k is None else request.top_k,

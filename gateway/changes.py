@@ -7,7 +7,6 @@ import msgspec
 import structlog
 
 from actors.changes import AwaitChanges, Change, Changes
-from domain.errors import RetryableError, TerminalError
 
 LISTEN_S = 1.0
 DEAF_AFTER_S = 2.5
@@ -56,8 +55,8 @@ class Listener:
         while True:
             try:
                 await self.listen_once(LISTEN_S)
-            except (RetryableError, TerminalError) as error:
-                log.warning("changes_not_heard", reason=error.reason)
+            except Exception as error:  # noqa: BLE001 - a listener that ends would leave the cache deaf for good
+                log.warning("changes_not_heard", reason=str(error))
                 await asyncio.sleep(RETRY_S)
 
     async def listen_once(self, timeout_s: float) -> Changes:

@@ -129,7 +129,7 @@ class Intake:
         start = 0
         for item in items:
             end = start + len(item.commands)
-            self._conclude(item, replies[start:end], settled)
+            await self._conclude(item, replies[start:end], settled)
             start = end
         return settled
 
@@ -144,7 +144,7 @@ class Intake:
                 replies[index] = reply
         return replies
 
-    def _conclude(self, item: Item, replies: Sequence[Reply], settled: Settled) -> None:
+    async def _conclude(self, item: Item, replies: Sequence[Reply], settled: Settled) -> None:
         refused = item.refused
         for reply in replies:
             match reply:
@@ -153,11 +153,12 @@ class Intake:
                 case Failed(reason=reason):
                     refused = Unreadable(code="command.failed", detail=reason)
         if refused is not None:
-            self._set_aside(item, refused)
+            # In a thread: each is synced to the disk, and the loop must keep telling the server that it works.
+            await asyncio.to_thread(self._set_aside, item, refused)
             settled.quarantined += 1
             return
         if name := item.message.headers.get(QUARANTINE_HEADER):
-            self._quarantine.mark(item.tenant, [name], "applied")
+            await asyncio.to_thread(self._quarantine.mark, item.tenant, [name], "applied")
         if any(isinstance(reply, Accepted) for reply in replies):
             settled.recorded += 1
         else:

@@ -63,10 +63,16 @@ class Ledger:
             clock=clock,
             new_id=new_id,
         )
+        self._shard = shard
         # One call at a time: what comes during a commit shares the next one.
         self._router = Router([LocalEndpoint(shard)], calls_max=1)
         self._repeats: dict[tuple[str, str], _Repeat] = {}
         self._flush: asyncio.Task[None] | None = None
+
+    @property
+    def is_fenced(self) -> bool:
+        """Whether another gateway of this name has taken over: this one can enter no answer any more."""
+        return self._shard.fenced is not None
 
     async def enter(self, tenant: str, record: AnswerRecord, trace: Trace) -> None:
         """Returns once the answer is durable; raises `RetryableError` if it cannot be, and then it must not leave."""
@@ -104,9 +110,9 @@ class Ledger:
             ]
             try:
                 await self._submit(batch)
-            except RetryableError as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait, not to this task
                 for waiting in repeats.values():
-                    waiting.durable.set_exception(RetryableError(error.reason, retry_after_s=error.retry_after_s))
+                    waiting.durable.set_exception(RetryableError(str(error), retry_after_s=1))
                 continue
             for waiting in repeats.values():
                 waiting.durable.set_result(None)

@@ -1,10 +1,12 @@
 """A running node: the parts, started in order and stopped in the opposite one."""
 
 import asyncio
+import fcntl
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 import structlog
@@ -60,6 +62,7 @@ class Node:
         self._hints: set[asyncio.Task[None]] = set()
         self.listeners: list[Listener] = []
         self.is_ready = False
+        self._lock: BinaryIO | None = None
         self.nats_url = settings.nats.url
         # Whether the stream's acknowledgements are fsynced; `None` where the server is not ours to ask.
         self.is_bus_durable: bool | None = None
@@ -83,15 +86,26 @@ class Node:
         self._stops.append(_in_thread(stop_ray))
         self._on_progress("actors")
         self.supervisor = Supervisor(self._specs(model), on_event=_log_event)
-        await self.supervisor.start()
+        # Registered first: hosts that started outlive a start that failed.
         self._stops.append(self.supervisor.stop)
+        await self.supervisor.start()
         self._start_answering()
 
     def _prepare_data(self) -> None:
         try:
             self.data.mkdir(parents=True, exist_ok=True)
+            lock = (self.data / "lock").open("ab")
         except OSError as error:
             raise TerminalError(f"data {str(self.data)!r} cannot be written: {error.strerror}") from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.close()
+            raise TerminalError(
+                f"data {str(self.data)!r} is used by another node; stop it, or give this one a directory of its own"
+            ) from error
+        # Two nodes on one directory would be two servers on one stream: held until the process ends.
+        self._lock = lock
         self._recorder = open_log(str(log_path(str(self.data))))
         self.feed = SqliteFeed(str(log_path(str(self.data))))
         self.quarantine = Quarantine(self.data)
@@ -239,6 +253,8 @@ class Node:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         while self._stops:
             await self._stops.pop()()
+        if self._lock is not None:
+            self._lock.close()
 
 
 def _log_event(event: str, fields: dict[str, object]) -> None:

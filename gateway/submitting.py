@@ -37,7 +37,10 @@ async def submit_files(url: str, tenant: str, source: str, files: Sequence[Path]
         async with asyncio.timeout(10):
             client = await connect(url, name="submit")
     except (NatsError, OSError, TimeoutError) as error:
-        raise RetryableError(f"no NATS server answers at {url}: {error}; start one with `recount up`") from error
+        reason = str(error) or type(error).__name__
+        raise RetryableError(
+            f"no NATS server answers at {url}: {reason}; `recount up` starts one and prints its URL, for --nats"
+        ) from error
     try:
         publisher, count = Publisher(client), 0
         subject = ingest_subject(tenant, source)

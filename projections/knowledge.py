@@ -11,6 +11,7 @@ import msgspec
 
 from domain.codec import tag_of
 from domain.document import DocumentEvent, DocumentPublished, DocumentWithdrawn
+from domain.errors import RetryableError
 from projections.chunking import Chunk, chunks
 from projections.embedder import TextEmbedder
 from projections.feed import LogEntry
@@ -122,13 +123,17 @@ class KnowledgeStore:
     ) -> None:
         """Bring the vectors up to date: all passages of a batch are embedded together."""
         parts = [part for of_one in of_document.values() for part in of_one]
-        vectors = self._embedder.embed([part.embedded for part in parts])
         withdrawn = {
             document_id: event.version
             for document_id, (event, _) in latest.items()
             if isinstance(event, DocumentWithdrawn)
         }
-        self._vectors.apply(list(zip(parts, vectors, strict=True)), withdrawn, position)
+        try:
+            vectors = self._embedder.embed([part.embedded for part in parts])
+            self._vectors.apply(list(zip(parts, vectors, strict=True)), withdrawn, position)
+        except Exception as error:
+            # The model's, the store's or the disk's fault, not the document's: it must not be parked for it.
+            raise RetryableError(f"vectors cannot be written now: {type(error).__name__}: {error}") from error
 
     def search(self, questions: Sequence[str], embedder: TextEmbedder, *, top_k: int) -> list[list[Passage]]:
         """For each question its passages, best first. Only current versions: withdrawn means gone, at answer time."""

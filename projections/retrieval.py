@@ -3,6 +3,7 @@
 Every reply says from which log position it speaks.
 """
 
+from collections.abc import Collection
 from datetime import datetime
 
 import msgspec
@@ -47,12 +48,14 @@ class GetDocument(Query, frozen=True, kw_only=True, tag="document"):
 class Gather(Query, frozen=True, kw_only=True, tag="gather"):
     """What a question needs: the payments of the ids it names, else of its customer, and passages if `top_k`.
 
-    `scope_customer_id` restricts the payments to one customer: another's are as if they were not there.
+    `scope_customer_id` restricts the payments to one customer: another's are as if they were not there. `is_beside`
+    asks for the other payments of the named ones' customer as well.
     """
 
     question: str
     object_ids: tuple[str, ...] = ()
     scope_customer_id: str = ""
+    is_beside: bool = False
     as_of: datetime | None = None
     known_at: int | None = None
     top_k: int = 0
@@ -132,22 +135,40 @@ class TenantReader:
     def evidence(self, query: Gather) -> tuple[list[PaymentEvidence], list[str]]:
         """The payments that a question is about, newest first, and every key that the choice depends on."""
         looked_up = list(query.object_ids)
-        if query.object_ids:
-            wanted = list(dict.fromkeys(self.payments.resolve(each, query.known_at) for each in query.object_ids))
-        elif query.scope_customer_id:
-            looked_up.append(f"customer:{query.scope_customer_id}")
-            listed = self.payments.payments(customer_id=query.scope_customer_id, limit=CUSTOMER_PAYMENTS_MAX)
-            wanted = [payment.payment_id for payment in listed.payments]
-        else:
-            wanted = []
-        looked_up += wanted
         found: list[PaymentEvidence] = []
-        for payment_id in wanted:
-            facts = self.payments.facts(payment_id, known_at=query.known_at)
-            of_payment = evidence(payment_id, facts, as_of=query.as_of, known_at=query.known_at)
-            if of_payment is None:
-                continue
-            if query.scope_customer_id and of_payment.view.customer_id != query.scope_customer_id:
-                continue
-            found.append(of_payment)
-        return found, looked_up
+        for payment_id in dict.fromkeys(self.payments.resolve(each, query.known_at) for each in query.object_ids):
+            looked_up.append(payment_id)
+            if (of_payment := self._evidence(payment_id, query)) is not None:
+                found.append(of_payment)
+        customers = [query.scope_customer_id] if query.scope_customer_id and not query.object_ids else []
+        if query.is_beside:
+            customers = sorted({of_payment.view.customer_id for of_payment in found} - {""})
+        for customer_id in customers:
+            looked_up.append(f"customer:{customer_id}")
+            found += self._of_customer(customer_id, query, {each.view.payment_id for each in found})
+        return found, list(dict.fromkeys([*looked_up, *(each.view.payment_id for each in found)]))
+
+    def _evidence(self, payment_id: str, query: Gather) -> PaymentEvidence | None:
+        """The payment as the query wants it; none of another customer than the one in scope."""
+        facts = self.payments.facts(payment_id, known_at=query.known_at)
+        of_payment = evidence(payment_id, facts, as_of=query.as_of, known_at=query.known_at)
+        if of_payment is None:
+            return None
+        is_hidden = query.scope_customer_id and of_payment.view.customer_id != query.scope_customer_id
+        return None if is_hidden else of_payment
+
+    def _of_customer(self, customer_id: str, query: Gather, known: Collection[str]) -> list[PaymentEvidence]:
+        """A customer's newest payments that are not known yet, as the query wants them: the past may lie deep."""
+        found: list[PaymentEvidence] = []
+        cursor = ""
+        while len(found) < CUSTOMER_PAYMENTS_MAX:
+            page = self.payments.payments(customer_id=customer_id, limit=CUSTOMER_PAYMENTS_MAX, cursor=cursor)
+            for payment in page.payments:
+                if payment.payment_id in known:
+                    continue
+                if (of_payment := self._evidence(payment.payment_id, query)) is not None:
+                    found.append(of_payment)
+            cursor = page.cursor
+            if not cursor:
+                break
+        return found[:CUSTOMER_PAYMENTS_MAX]

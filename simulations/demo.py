@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from domain.answer import AnswerGiven, verdict
+from domain.answer import AnswerGiven, AnswerRepeated, verdict
 from domain.codec import decode_envelope
 from domain.errors import TerminalError
 from domain.fact import RecordedFact
@@ -201,11 +201,9 @@ async def _wrong(client: GatewayClient, traffic: Traffic, talk: Console) -> list
 
 def judge(feed: Feed, answer_id: str, payment_id: str) -> str:
     """The verdict on an answer, by the ledger's entry and all facts of its payment in the log."""
-    [given] = [
-        event
-        for entry in feed.stream(stream_id("answer", TENANT, answer_id))
-        if isinstance(event := decode_envelope(entry.state).event, AnswerGiven)
-    ]
+    ledger = [decode_envelope(entry.state).event for entry in feed.stream(stream_id("answer", TENANT, answer_id))]
+    [given] = [event for event in ledger if isinstance(event, AnswerGiven)]
+    repeated_at = [event.given_at for event in ledger if isinstance(event, AnswerRepeated)]
     facts = []
     for entry in feed.stream(stream_id("payment", TENANT, payment_id)):
         envelope = entry.envelope()
@@ -213,7 +211,7 @@ def judge(feed: Feed, answer_id: str, payment_id: str) -> str:
             facts.append(
                 RecordedFact(fact=envelope.event.fact, position=entry.position, recorded_at=envelope.recorded_at)
             )
-    said = verdict(given.record, {payment_id: facts})
+    said = verdict(given.record, {payment_id: facts}, repeated_at)
     return {
         "wrong": "wrong when it was given; the refund had failed already, and we did not know",
         "outdated": "right when it was given, and outdated now",

@@ -100,6 +100,10 @@ def _parts(node: Node) -> dict[str, PartState]:
         parts[name] = PartState(
             is_ready=health is not None, detail=f"pid {health.pid}" if health is not None else "does not answer"
         )
+    fenced = node.ledger.is_fenced
+    parts["ledger"] = PartState(
+        is_ready=not fenced, detail="another gateway has taken over; stop this one" if fenced else "takes answers"
+    )
     for number, listener in enumerate(node.listeners):
         hears = listener.is_hearing()
         parts[f"changes-{number}"] = PartState(

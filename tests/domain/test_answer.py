@@ -122,3 +122,12 @@ def test_what_is_stated_of_a_payment_is_what_its_view_says() -> None:
     assert (said.payment_id, said.status, said.amount_minor, said.refunded_minor) == (PAYMENT, "captured", 4900, 1900)
     assert [(each.id, each.status) for each in said.refunds] == [("re_1", "succeeded")]
     assert [(each.id, each.status) for each in said.disputes] == [("dp_1", "open")]
+
+
+def test_a_repetition_is_judged_by_its_own_time() -> None:
+    """Right when it was given first, and wrong when it was given again: the failure lies in between."""
+    told = answer(recorded(CAPTURED, REFUNDED), 150)
+    known = {PAYMENT: recorded(CAPTURED, REFUNDED, FAILED)}
+
+    assert verdict(told, known, [at(190)]) == "outdated"
+    assert verdict(told, known, [at(190), at(250)]) == "wrong"
