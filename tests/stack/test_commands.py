@@ -107,3 +107,7 @@ def test_the_doctor_is_content_with_a_machine_that_is_well(tmp_path: Path) -> No
 
     assert result.returncode == 0, result.stdout
     assert "sync_interval always" in result.stdout
+
+
+def test_a_second_node_on_the_same_data_says_so(stack: Stack) -> None:
+    assert_one_line_error(recount("up", "--http", "127.0.0.1:0", "--data", stack.data), "another node")

@@ -1,22 +1,19 @@
 """The contract's routes with real data: the shapes, both clocks, citations, documents, and an answer that changes."""
 
-import itertools
 import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
 import httpx
-import nats
 import pytest
 
-from tests.gateway.sources.examples import CREATED, charge, dispute, event, intent, recorded, refund
-from tests.stack.stack import Json, Stack, until
+from tests.gateway.sources.examples import dispute, event, recorded
+from tests.stack.stack import Json, Stack
+from tests.stack.story import PAYMENTS, TENANT, Story
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 
-TENANT = "acme"
-PAYMENTS = f"/v1/{TENANT}/payments"
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 VIEW = set(
     "payment_id provider customer_id status amount_minor currency authorized_minor captured_minor refunded_minor "
@@ -25,56 +22,6 @@ VIEW = set(
 ENTRY = set("fact_id source object status occurred_at recorded_at position effect".split())
 ANSWER = set("answer_id answer abstained payments citations position lag_ms generation as_of cached".split())
 POLICY = "A refund takes 5 to 10 business days to appear on the customer's statement."
-
-numbers = itertools.count(1)
-
-
-class Story:
-    """One payment under ids of its own; `tell` sends an event about it, some seconds after 2026-03-01 12:00."""
-
-    def __init__(self, stack: Stack) -> None:
-        self._stack = stack
-        self.number = next(numbers)
-        self.payment = f"pi_story{self.number}"
-        self.charge = f"ch_story{self.number}"
-        self.refund = f"re_story{self.number}"
-        self.customer = f"cus_story{self.number}"
-
-    def intent(self, status: str = "succeeded", **fields: Any) -> Json:
-        return intent(status, id=self.payment, customer=self.customer, **fields)
-
-    def charged(self, status: str = "succeeded", **fields: Any) -> Json:
-        return charge(status, id=self.charge, payment_intent=self.payment, customer=self.customer, **fields)
-
-    def refunded(self, status: str = "succeeded", **fields: Any) -> Json:
-        return refund(status, id=self.refund, charge=self.charge, payment_intent=self.payment, **fields)
-
-    def event_id(self, name: str) -> str:
-        return f"evt_{self.number}_{name}"
-
-    def tell(self, name: str, event_type: str, body: Json, *, after_s: int = 0, correlation_id: str = "") -> None:
-        raw = event(event_type, body, id=self.event_id(name), created=CREATED + after_s)
-        headers = {"X-Correlation-Id": correlation_id} if correlation_id else {}
-        response = self._stack.post(raw, TENANT, **headers)
-        assert response.status_code == 202, response.text
-
-    def paid(self) -> None:
-        self.tell("intent", "payment_intent.succeeded", self.intent(latest_charge=self.charge))
-        self.tell("charge", "charge.succeeded", self.charged())
-
-    def view(self, **params: str | int) -> Json:
-        self._stack.drained()
-        return self._stack.get(f"{PAYMENTS}/{self.payment}", TENANT, **params)
-
-    def timeline(self) -> list[Json]:
-        self._stack.drained()
-        entries: list[Json] = self._stack.get(f"{PAYMENTS}/{self.payment}/timeline", TENANT)["entries"]
-        return entries
-
-
-@pytest.fixture
-def story(stack: Stack) -> Story:
-    return Story(stack)
 
 
 def ask(stack: Stack, question: str, **options: Any) -> Json:
@@ -373,100 +320,6 @@ def test_the_document_of_a_tenant_is_not_quoted_to_another(stack: Stack) -> None
 
     assert answer["abstained"] is True
     assert answer["citations"] == []
-
-
-def requests_logged(stack: Stack, correlation_id: str) -> list[Json]:
-    """The gateway's lines about a request, which it writes when the answer is out."""
-
-    def lines() -> list[Json]:
-        return [line for line in stack.logged("request") if line["correlation_id"] == correlation_id]
-
-    logged: list[Json] = until(lines, f"a line about {correlation_id}")
-    return logged
-
-
-def test_the_correlation_id_of_a_webhook_is_found_wherever_it_went(stack: Stack, story: Story) -> None:
-    name = f"order-{story.number}.a:b_c"
-
-    story.tell("intent", "payment_intent.succeeded", story.intent(), correlation_id=name)
-
-    (entry,) = story.timeline()
-    assert entry["correlation_id"] == name
-    (line,) = requests_logged(stack, name)
-    assert (line["method"], line["path"], line["status"]) == ("POST", f"/v1/{TENANT}/webhooks/stripe", 202)
-    assert (line["tenant"], line["source"]) == (TENANT, "stripe")
-    assert line["id"].startswith("INGEST:")
-    batches = until(
-        lambda: [line for line in stack.hosts_logged("batch") if name in line["correlation_id"]], "the intake says so"
-    )
-    assert batches[0]["recorded"] == 1
-    (envelope,) = [each for _, stream, each in stack.log() if stream == f"payment:{TENANT}/{story.payment}"]
-    assert envelope.trace.correlation_id == name
-
-
-def test_every_request_has_one_line_and_gives_its_correlation_id_back(stack: Stack) -> None:
-    for offered, path in (("mine-1", PAYMENTS), ("mine-2", "/nowhere"), ("not one!", PAYMENTS), ("x" * 65, PAYMENTS)):
-        response = stack.client(TENANT).get(path, headers={"X-Correlation-Id": offered})
-        given = response.headers["x-correlation-id"]
-        assert (given == offered) == offered.startswith("mine")
-        lines = requests_logged(stack, given)
-        assert [(line["path"], line["status"]) for line in lines] == [(path, response.status_code)]
-
-
-async def test_whoever_listens_on_the_bus_hears_that_facts_changed(stack: Stack, story: Story) -> None:
-    client = await nats.connect(stack.nats_url)
-    hints = await client.subscribe(f"facts.{TENANT}")
-    await client.flush()
-
-    story.paid()
-
-    heard: list[Json] = []
-    while not any(story.payment in hint["changed"] for hint in heard):
-        heard.append(json.loads((await hints.next_msg(timeout=20)).data))
-    await client.close()
-    assert heard[-1]["position"] <= stack.drained()["head"]
-    assert f"customer:{story.customer}" in heard[-1]["changed"]
-
-
-def test_the_lag_is_nothing_when_all_is_visible(stack: Stack, story: Story) -> None:
-    story.paid()
-
-    lag = stack.drained()
-
-    assert lag.keys() == {"ingest_pending", "head", "projected"}
-    assert lag["projected"].keys() >= {"payments"}
-    assert lag["head"] >= story.view()["position"]
-
-
-def test_readiness_names_every_part(stack: Stack) -> None:
-    assert stack.client().get("/healthz").json() == {"status": "alive"}
-    ready = stack.client().get("/readyz")
-
-    assert ready.status_code == 200
-    assert ready.json()["is_ready"] is True
-    hosts = {"payments-0", "payments-1", "knowledge-0", "intake-0"}
-    assert ready.json()["parts"].keys() >= hosts | {"nats", "nats_durability", "node"}
-    assert len({stack.pid_of(host) for host in hosts}) == len(hosts)
-
-
-def test_prometheus_reads_the_metrics(stack: Stack, story: Story) -> None:
-    story.paid()
-    head = stack.drained()["head"]
-
-    def figures() -> dict[str, float]:
-        text = stack.client().get("/metrics")
-        assert text.headers["content-type"].count("charset") == 1
-        lines = [line for line in text.text.splitlines() if not line.startswith("#")]
-        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
-
-    found = until(
-        lambda: f if (f := figures()).get('recount_host_recorded{host="intake-0"}', 0) > 0 else None, "intake"
-    )
-    assert found["recount_log_head"] >= head
-    assert found['recount_host_up{host="payments-0"}'] == 1
-    route = 'method="POST",route="/v1/{tenant}/webhooks/{source}",status="202"'
-    assert found[f"recount_http_requests_total{{{route}}}"] > 0
-    assert not any(TENANT in name for name in found), "no tenant is a label"
 
 
 def test_a_webhook_is_answered_with_its_place_in_the_stream(stack: Stack, story: Story) -> None:
