@@ -232,7 +232,8 @@ class Stack:
 
 
 def _lines(file: Path) -> Iterator[Json]:
-    for line in file.read_text().splitlines():
+    # By line feeds alone: a path in a line may hold what `splitlines` takes for the end of one.
+    for line in file.read_text().split("\n"):
         if line.startswith("{"):
             yield json.loads(line)
 

@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(400)]
 SHARD = 0
 SHARD_COUNT = 2
 HOST = f"payments-{SHARD}"
+LEASE = f"payments/{SHARD}"
 PAYMENTS = 680
 IN_THE_MIDDLE = 600
 TRIALS_MAX = 3
@@ -61,6 +62,18 @@ def pause(stack: Stack, provider: Provider, *, in_commit: bool) -> int:
     raise AssertionError("the shard was never met in the middle of a batch")
 
 
+def await_takeover(stack: Stack, paused: int) -> None:
+    """Another process has taken the shard's leases."""
+    with closing(sqlite3.connect(f"file:{stack.data / 'log.sqlite'}?mode=ro", uri=True)) as connection:
+
+        def owner() -> str:
+            found: str = connection.execute("SELECT owner FROM leases WHERE lease=?", (LEASE,)).fetchone()[0]
+            return found
+
+        assert owner() == f"{HOST}/{paused}"
+        until(lambda: owner() != f"{HOST}/{paused}", "the paused shard's leases are taken", 60)
+
+
 def await_replacement(stack: Stack, paused: int) -> None:
     until(lambda: stack.pid_of(HOST) not in {0, paused}, "the paused shard is replaced", 60)
 
@@ -87,10 +100,12 @@ def test_a_shard_that_wakes_up_after_it_was_replaced_writes_nothing(haunted: Sta
         tenant, expected = f"paused-{trial}", traffic(seed=55 + trial, payments=PAYMENTS)
         with Provider(haunted, tenant, expected.webhooks) as provider:
             zombie = pause(haunted, provider, in_commit=False)
-            await_replacement(haunted, zombie)
+            # Before the new shard is sent what the paused one had: then only the lease keeps the old one from writing.
+            await_takeover(haunted, zombie)
             woke_up = alive(zombie)
             if woke_up:
                 os.kill(zombie, signal.SIGCONT)
+            await_replacement(haunted, zombie)
 
         assert_nothing_lost_and_nothing_twice(haunted, tenant, expected)
         assert_only_the_new_shard_wrote(haunted)
