@@ -1,7 +1,7 @@
 """The payments view: every fact of a tenant by payment, and what each payment adds up to."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -96,7 +96,7 @@ class PaymentStore:
             )
             return self._refold(facts, links)
 
-    def _refold(self, facts: Iterable[tuple[str, RecordedFact]], links: Iterable[tuple[str, str, int]]) -> set[str]:
+    def _refold(self, facts: Sequence[tuple[str, RecordedFact]], links: Sequence[tuple[str, str, int]]) -> set[str]:
         """Fold every payment that a fact or a link touches again; returns the keys of what changed.
 
         Those are the payments and their customers, and every id whose payment may be another than before: an answer
@@ -104,8 +104,13 @@ class PaymentStore:
         """
         keys: set[str] = set()
         touched: dict[str, list[RecordedFact]] = {}
+        # What is remembered as a payment is no reference to another, unless it has just become one.
+        linked_now = {reference for reference, _, _ in links}
+        roots: dict[str, str] = {each: each for each, _ in facts if each in self._facts and each not in linked_now}
         for reference, recorded in facts:
-            touched.setdefault(self._linked(reference), []).append(recorded)
+            if reference not in roots:
+                roots[reference] = self._linked(reference)
+            touched.setdefault(roots[reference], []).append(recorded)
             keys |= {reference, recorded.fact.object_id}
         moved = []
         for reference, payment_id, _ in links:

@@ -1,7 +1,8 @@
 """A payment shard that is paused in the middle of a batch, replaced and let go on: it writes nothing more.
 
-Ray ends a host that was replaced: at once when it wakes up, and after five seconds though it sleeps. So the zombie has
-some milliseconds, in which it goes on with its batch; `tests/actors` gives one all the time that it wants.
+Ray ends a host that was replaced: as soon as it wakes up, and after five seconds though it sleeps. So the zombie is
+paused when all that is left to do is its commit, and woken up when the new shard has taken the leases and not yet been
+sent the same batch: there the lease alone keeps it from writing.
 """
 
 import os
@@ -9,7 +10,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pytest
 
@@ -38,28 +39,55 @@ def haunted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
-def is_locked(stack: Stack) -> bool:
-    """Whether somebody holds the log's lock for longer than a commit takes."""
-    with closing(sqlite3.connect(stack.data / "log.sqlite", timeout=0.5, isolation_level=None)) as connection:
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-        except sqlite3.OperationalError:
-            return True
+@contextmanager
+def log_lock(stack: Stack, timeout_s: float) -> Iterator[None]:
+    """Hold the lock that every commit takes. Raises `sqlite3.OperationalError` if another holds it for so long."""
+    file = stack.data / "log.sqlite"
+    with closing(sqlite3.connect(file, timeout=timeout_s, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
         connection.execute("ROLLBACK")
-        return False
 
 
-def pause(stack: Stack, provider: Provider, *, in_commit: bool) -> int:
-    """Stop the shard's process while it handles a batch, inside its commit or outside, and return its pid."""
+def is_handling(pid: int) -> bool:
+    return name_of(pid).endswith(".handle")
+
+
+def stop(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: processes()[pid].state.startswith("T"), "the process is stopped")
+
+
+def pause_before_commit(stack: Stack, provider: Provider) -> int:
+    """Stop the shard's process when it has decided a batch and waits for the log; returns its pid."""
+    provider.wait_for(IN_THE_MIDDLE)
+    pid = stack.pid_of(HOST)
+    with log_lock(stack, 10):
+        # Decisions take some milliseconds: whoever is at it for so many looks waits for us.
+        until(lambda: all(is_handling(pid) for _ in range(10)), "the shard waits for the log")
+        stop(pid)
+    return pid
+
+
+def pause_inside_commit(stack: Stack, provider: Provider) -> int:
+    """Stop the shard's process while it holds the log; returns its pid."""
     provider.wait_for(IN_THE_MIDDLE)
     pid = stack.pid_of(HOST)
     for _ in range(300):
-        os.kill(pid, signal.SIGSTOP)
-        until(lambda: processes()[pid].state.startswith("T"), "the process is stopped")
-        if name_of(pid).endswith(".handle") and is_locked(stack) is in_commit:
+        stop(pid)
+        if is_handling(pid) and is_held(stack):
             return pid
         os.kill(pid, signal.SIGCONT)
-    raise AssertionError("the shard was never met in the middle of a batch")
+    raise AssertionError("the shard was never met inside a commit")
+
+
+def is_held(stack: Stack) -> bool:
+    """Whether somebody holds the log for longer than a commit takes."""
+    try:
+        with log_lock(stack, 0.5):
+            return False
+    except sqlite3.OperationalError:
+        return True
 
 
 def await_takeover(stack: Stack, paused: int) -> None:
@@ -99,7 +127,7 @@ def test_a_shard_that_wakes_up_after_it_was_replaced_writes_nothing(haunted: Sta
     for trial in range(TRIALS_MAX):
         tenant, expected = f"paused-{trial}", traffic(seed=55 + trial, payments=PAYMENTS)
         with Provider(haunted, tenant, expected.webhooks) as provider:
-            zombie = pause(haunted, provider, in_commit=False)
+            zombie = pause_before_commit(haunted, provider)
             # Before the new shard is sent what the paused one had: then only the lease keeps the old one from writing.
             await_takeover(haunted, zombie)
             woke_up = alive(zombie)
@@ -117,9 +145,9 @@ def test_a_shard_that_wakes_up_after_it_was_replaced_writes_nothing(haunted: Sta
 def test_a_shard_that_is_paused_inside_a_commit_is_replaced_and_nothing_is_lost(haunted: Stack) -> None:
     expected = traffic(seed=66, payments=PAYMENTS)
     with Provider(haunted, "holding", expected.webhooks) as provider:
-        zombie = pause(haunted, provider, in_commit=True)
+        zombie = pause_inside_commit(haunted, provider)
         paused_at_s = time.monotonic()
-        assert is_locked(haunted), "nothing was held up"
+        assert is_held(haunted), "nothing was held up"
         await_replacement(haunted, zombie)
 
     assert_nothing_lost_and_nothing_twice(haunted, "holding", expected)
