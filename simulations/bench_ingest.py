@@ -185,6 +185,10 @@ async def _steady(node: Node, bodies: Sequence[bytes]) -> tuple[list[float], flo
         await asyncio.sleep(max(0.0, started_s + number * TICK_S - time.perf_counter()))
     rate = len(bodies) / (time.perf_counter() - started_s)
     await _take_in(node)
+    head = node.feed.head()
+    async with asyncio.timeout(PROJECTED_TIMEOUT_S):
+        while not seen or seen[-1][0] < head:
+            await asyncio.sleep(TICK_S)
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
     recorded = _recorded(node.feed, before)

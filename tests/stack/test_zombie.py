@@ -29,6 +29,7 @@ LEASE = f"payments/{SHARD}"
 PAYMENTS = 680
 IN_THE_MIDDLE = 600
 TRIALS_MAX = 3
+TRIES_MAX = 300
 TENANTS = ("holding", *(f"paused-{trial}" for trial in range(TRIALS_MAX)))
 
 
@@ -62,18 +63,20 @@ def pause_before_commit(stack: Stack, provider: Provider) -> int:
     """Stop the shard's process when it has decided a batch and waits for the log; returns its pid."""
     provider.wait_for(IN_THE_MIDDLE)
     pid = stack.pid_of(HOST)
-    with log_lock(stack, 10):
-        # Decisions take some milliseconds: whoever is at it for so many looks waits for us.
-        until(lambda: all(is_handling(pid) for _ in range(10)), "the shard waits for the log")
-        stop(pid)
-    return pid
+    for _ in range(TRIES_MAX):
+        with log_lock(stack, 10):
+            # Decisions take some milliseconds: whoever is at it for so many looks waits for us.
+            if all(is_handling(pid) for _ in range(10)):
+                stop(pid)
+                return pid
+    raise AssertionError("the shard was never met before a commit")
 
 
 def pause_inside_commit(stack: Stack, provider: Provider) -> int:
     """Stop the shard's process while it holds the log; returns its pid."""
     provider.wait_for(IN_THE_MIDDLE)
     pid = stack.pid_of(HOST)
-    for _ in range(300):
+    for _ in range(TRIES_MAX):
         stop(pid)
         if is_handling(pid) and is_held(stack):
             return pid
@@ -106,21 +109,13 @@ def await_replacement(stack: Stack, paused: int) -> None:
     until(lambda: stack.pid_of(HOST) not in {0, paused}, "the paused shard is replaced", 60)
 
 
-def epochs(stack: Stack) -> dict[int, list[int]]:
-    """The epochs of the shard's commits in log order, by bucket."""
-    found: dict[int, list[int]] = {}
-    for _, stream, envelope in stack.log():
-        bucket = bucket_of(stream)
-        if stream.startswith(("payment:", "webhook:")) and shard_of(bucket, SHARD_COUNT) == SHARD:
-            found.setdefault(bucket, []).append(envelope.epoch)
-    return found
-
-
-def assert_only_the_new_shard_wrote(stack: Stack) -> None:
-    of_bucket = epochs(stack)
-    assert {bucket: each for bucket, each in of_bucket.items() if each != sorted(each)} == {}, "a stale lease wrote"
-    assert max(map(max, of_bucket.values())) > 1, "the new shard never wrote"
-    assert stack.logged("host_replaced")
+def epochs(stack: Stack, *, after: int) -> set[int]:
+    """The leases' epochs under which the shard wrote what lies after a position of the log."""
+    return {
+        envelope.epoch
+        for _, stream, envelope in stack.log(after)
+        if stream.startswith(("payment:", "webhook:")) and shard_of(bucket_of(stream), SHARD_COUNT) == SHARD
+    }
 
 
 def test_a_shard_that_wakes_up_after_it_was_replaced_writes_nothing(haunted: Stack) -> None:
@@ -130,13 +125,14 @@ def test_a_shard_that_wakes_up_after_it_was_replaced_writes_nothing(haunted: Sta
             zombie = pause_before_commit(haunted, provider)
             # Before the new shard is sent what the paused one had: then only the lease keeps the old one from writing.
             await_takeover(haunted, zombie)
+            head = haunted.log()[-1][0]
             woke_up = alive(zombie)
             if woke_up:
                 os.kill(zombie, signal.SIGCONT)
             await_replacement(haunted, zombie)
 
         assert_nothing_lost_and_nothing_twice(haunted, tenant, expected)
-        assert_only_the_new_shard_wrote(haunted)
+        assert epochs(haunted, after=head) == {max(epochs(haunted, after=0))}, "it wrote under the lease that it lost"
         if woke_up:
             return
     raise AssertionError("no trial counts: each time the paused process was ended before it could wake up")
@@ -151,6 +147,5 @@ def test_a_shard_that_is_paused_inside_a_commit_is_replaced_and_nothing_is_lost(
         await_replacement(haunted, zombie)
 
     assert_nothing_lost_and_nothing_twice(haunted, "holding", expected)
-    assert_only_the_new_shard_wrote(haunted)
     assert not alive(zombie)
     assert time.monotonic() - paused_at_s < 60
