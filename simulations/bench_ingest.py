@@ -177,7 +177,8 @@ async def _steady(node: Node, bodies: Sequence[bytes]) -> tuple[list[float], flo
     """Milliseconds from recorded to visible for each fact, ascending; and the rate at which webhooks really came."""
     before = node.feed.head()
     seen: list[tuple[int, float]] = []
-    watching = asyncio.create_task(_watch(node, seen))
+    news = asyncio.Event()
+    watching = asyncio.create_task(_watch(node, seen, news))
     started_s = time.perf_counter()
     per_tick = round(STEADY_PER_SECOND * TICK_S)
     for number, start in enumerate(range(0, len(bodies), per_tick), start=1):
@@ -188,7 +189,8 @@ async def _steady(node: Node, bodies: Sequence[bytes]) -> tuple[list[float], flo
     head = node.feed.head()
     async with asyncio.timeout(PROJECTED_TIMEOUT_S):
         while not seen or seen[-1][0] < head:
-            await asyncio.sleep(TICK_S)
+            news.clear()
+            await news.wait()
     watching.cancel()
     await asyncio.gather(watching, return_exceptions=True)
     recorded = _recorded(node.feed, before)
@@ -202,7 +204,7 @@ async def _steady(node: Node, bodies: Sequence[bytes]) -> tuple[list[float], flo
     return sorted(visible_ms), rate
 
 
-async def _watch(node: Node, seen: list[tuple[int, float]]) -> None:
+async def _watch(node: Node, seen: list[tuple[int, float]], news: asyncio.Event) -> None:
     """Note for every turn of the payments projector when a listener heard of it: its position and the wall clock."""
     call = node.call_index(TENANT)
     after = 0
@@ -212,6 +214,7 @@ async def _watch(node: Node, seen: list[tuple[int, float]]) -> None:
         at = time.time()
         seen.extend((change.position, at) for change in heard.changes if change.projection == PAYMENTS)
         after = heard.next
+        news.set()
 
 
 def _recorded(feed: Feed, after: int) -> list[tuple[int, float]]:
