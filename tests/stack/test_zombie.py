@@ -29,7 +29,7 @@ LEASE = f"payments/{SHARD}"
 PAYMENTS = 680
 IN_THE_MIDDLE = 600
 TRIALS_MAX = 3
-TRIES_MAX = 300
+TRIES_MAX = 100
 TENANTS = ("holding", *(f"paused-{trial}" for trial in range(TRIALS_MAX)))
 
 
@@ -54,6 +54,16 @@ def is_handling(pid: int) -> bool:
     return name_of(pid).endswith(".handle")
 
 
+def waits_for_log(pid: int) -> bool:
+    """Whether the process is at a batch for longer than decisions take, while the log is held."""
+    looks_in_a_row = 0
+    for _ in range(60):
+        looks_in_a_row = looks_in_a_row + 1 if is_handling(pid) else 0
+        if looks_in_a_row == 10:
+            return True
+    return False
+
+
 def stop(pid: int) -> None:
     os.kill(pid, signal.SIGSTOP)
     until(lambda: processes()[pid].state.startswith("T"), "the process is stopped")
@@ -65,8 +75,7 @@ def pause_before_commit(stack: Stack, provider: Provider) -> int:
     pid = stack.pid_of(HOST)
     for _ in range(TRIES_MAX):
         with log_lock(stack, 10):
-            # Decisions take some milliseconds: whoever is at it for so many looks waits for us.
-            if all(is_handling(pid) for _ in range(10)):
+            if waits_for_log(pid):
                 stop(pid)
                 return pid
     raise AssertionError("the shard was never met before a commit")
