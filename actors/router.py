@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from domain.codec import Submission, decode_replies, encode_submissions
 from domain.errors import RetryableError, TerminalError
+from domain.ids import split_stream_id
 from domain.message import Failed, Reply
 from domain.settings import BATCH_MAX
 from domain.sharding import bucket_of, shard_of
@@ -113,4 +114,37 @@ class Router:
         for chosen, group in groups:
             for index, reply in zip(chosen, await group.replies, strict=True):
                 replies[index] = reply
+        return [reply for reply in replies if reply is not None]
+
+
+class Dispatch:
+    """Sends each command to the shards that host its category.
+
+    Args:
+        routers: by category of stream.
+        other: for every other category.
+    """
+
+    def __init__(self, routers: Mapping[str, Router], other: Router) -> None:
+        self._routers = routers
+        self._other = other
+
+    async def submit(self, batch: Sequence[Submission]) -> list[Reply]:
+        """One reply per command, in order, as of `Router.submit`."""
+        by_router: dict[int, tuple[Router, list[int]]] = {}
+        for index, submission in enumerate(batch):
+            router = self._routers.get(split_stream_id(submission.stream)[0], self._other)
+            by_router.setdefault(id(router), (router, []))[1].append(index)
+        if len(by_router) == 1:
+            (router, _), *_ = by_router.values()
+            return await router.submit(batch)
+        replies: list[Reply | None] = [None] * len(batch)
+
+        async def send(router: Router, indices: list[int]) -> None:
+            for index, reply in zip(indices, await router.submit([batch[index] for index in indices]), strict=True):
+                replies[index] = reply
+
+        async with asyncio.TaskGroup() as sends:
+            for router, indices in by_router.values():
+                sends.create_task(send(router, indices))
         return [reply for reply in replies if reply is not None]

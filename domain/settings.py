@@ -111,12 +111,16 @@ class SourceSettings(Settings, frozen=True, kw_only=True):
     """A provider that sends a tenant webhooks.
 
     Args:
+        kind: what it is, if that is not its name: two accounts at one provider are two sources of one kind.
         secrets: the signing secrets; several while one is being replaced. Without any, every webhook is refused.
         tolerance_s: how old a signature may be.
+        options: what else the provider's scheme needs; its page in docs/sources says what.
     """
 
+    kind: str = ""
     secrets: tuple[str, ...] = ()
     tolerance_s: int = 300
+    options: dict[str, str] = {}
 
 
 class TenantSettings(Settings, frozen=True, kw_only=True):

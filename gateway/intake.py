@@ -14,7 +14,7 @@ import structlog
 from domain.codec import Submission
 from domain.message import Accepted, Failed, Rejected, Reply, Trace
 from gateway.quarantine import Quarantine
-from gateway.sources import SOURCES
+from gateway.sources import Sources
 from gateway.sources.port import Unreadable, submissions
 from projections.tracing import span
 
@@ -38,8 +38,17 @@ class Incoming(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
 
 
+def provider_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """The provider's own headers, by lower-case name: those that came with the webhook, and CloudEvents' (`ce-`)."""
+    return {
+        name.removeprefix(PROVIDER_HEADER_PREFIX).lower(): value
+        for name, value in headers.items()
+        if name.startswith(PROVIDER_HEADER_PREFIX) or name.lower().startswith(("ce-", "content-type"))
+    }
+
+
 class Item(msgspec.Struct, frozen=True, kw_only=True):
-    """A message, and what it leads to: commands, or the reason why it goes to quarantine."""
+    """A message, and what it leads to: commands, and the reason why (a part of) it goes to quarantine."""
 
     message: Incoming
     tenant: str
@@ -63,7 +72,7 @@ class Intake:
     Args:
         submit: sends commands to the shards, one reply each, in order.
         quarantine: keeps what cannot be taken in.
-        tenants: who exists.
+        sources: whose messages can be read.
         clock: the time of receipt.
         pause: waits that many seconds before commands are sent again.
     """
@@ -73,13 +82,13 @@ class Intake:
         submit: Callable[[Sequence[Submission]], Awaitable[list[Reply]]],
         quarantine: Quarantine,
         *,
-        tenants: Sequence[str],
+        sources: Sources,
         clock: Callable[[], datetime],
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._submit = submit
         self._quarantine = quarantine
-        self._tenants = frozenset(tenants)
+        self._sources = sources
         self._clock = clock
         self._pause = pause
 
@@ -95,26 +104,16 @@ class Intake:
             correlation_id=message.headers.get(CORRELATION_HEADER) or f"ingest-{message.sequence}",
             traceparent=traceparent,
         )
-        refused = self._refuse(tenant, source)
-        commands: Sequence[Submission] = ()
-        if refused is None:
-            reading = SOURCES[source].read(message.body, ref=f"INGEST:{message.sequence}")
-            if isinstance(reading, Unreadable):
-                refused = reading
-            else:
-                commands = submissions(tenant, reading, source=source, trace=trace)
-        return Item(message=message, tenant=tenant, source=source, trace=trace, commands=commands, refused=refused)
-
-    def _refuse(self, tenant: str, source: str) -> Unreadable | None:
-        if tenant not in self._tenants:
-            return Unreadable(
-                code="tenant.unknown",
-                detail=f"there is no tenant {tenant[:63]!r}; add it to recount.toml, then requeue",
-            )
-        if source not in SOURCES:
-            known = ", ".join(SOURCES)
-            return Unreadable(code="source.unknown", detail=f"there is no source {source[:63]!r}; there is: {known}")
-        return None
+        module = self._sources.of(tenant, source)
+        if isinstance(module, Unreadable):
+            return Item(message=message, tenant=tenant, source=source, trace=trace, refused=module)
+        reading = module.read(message.body, headers=provider_headers(message.headers), ref=f"INGEST:{message.sequence}")
+        if isinstance(reading, Unreadable):
+            return Item(message=message, tenant=tenant, source=source, trace=trace, refused=reading)
+        commands = submissions(tenant, reading, source=source, trace=trace)
+        return Item(
+            message=message, tenant=tenant, source=source, trace=trace, commands=commands, refused=reading.refused
+        )
 
     async def take_in(self, items: Sequence[Item], acknowledge: Callable[[], Awaitable[None]]) -> Settled:
         """Settle a batch, and only then acknowledge it: what is interrupted before is delivered again."""

@@ -16,11 +16,13 @@ from nats.aio.msg import Msg
 
 from actors.payment_shard import ROLE, Health
 from actors.remote import RayEndpoint
-from actors.router import Router
-from domain.settings import BATCH_MAX
+from actors.router import Dispatch, Router
+from domain.settings import BATCH_MAX, TenantSettings
+from domain.sharding import tenant_bucket_of
 from gateway.bus import ACK_WAIT_S, Pull, connect
 from gateway.intake import Incoming, Intake, Item, Settled
 from gateway.quarantine import Quarantine
+from gateway.sources import Sources
 from projections.tracing import span
 
 BATCHES_IN_FLIGHT_MAX = 2
@@ -37,7 +39,8 @@ class IntakePlace(msgspec.Struct, frozen=True, kw_only=True):
     data: str
     nats_url: str
     payment_shards: int
-    tenants: tuple[str, ...]
+    index_hosts: tuple[str, ...]
+    tenants: dict[str, TenantSettings]
 
 
 class IntakeStats(msgspec.Struct, kw_only=True):
@@ -78,9 +81,13 @@ class IntakeHost:
 
     async def _serve(self) -> None:
         place = self._place
-        router = Router([RayEndpoint(f"{ROLE}-{shard}") for shard in range(place.payment_shards)])
+        payments = Router([RayEndpoint(f"{ROLE}-{shard}") for shard in range(place.payment_shards)])
+        knowledge = Router([RayEndpoint(name) for name in place.index_hosts], bucket=tenant_bucket_of)
         intake = Intake(
-            router.submit, Quarantine(Path(place.data)), tenants=place.tenants, clock=lambda: datetime.now(UTC)
+            Dispatch({"document": knowledge, "index": knowledge}, other=payments).submit,
+            Quarantine(Path(place.data)),
+            sources=Sources(place.tenants),
+            clock=lambda: datetime.now(UTC),
         )
         pull = Pull()
         client = await connect(place.nats_url, name=place.name, on_reconnected=pull.renew)

@@ -35,6 +35,7 @@ from gateway.intake_host import IntakeHost, IntakePlace
 from gateway.ledger import Ledger
 from gateway.nats_server import NatsServer
 from gateway.quarantine import Quarantine
+from gateway.sources import Sources, without_secrets
 from projections.feed import SqliteFeed
 from projections.model_export import ensure_model
 
@@ -57,6 +58,7 @@ class Node:
         self.data = Path(settings.data).resolve()
         self._on_progress = on_progress
         self.credentials = Credentials(settings.tenants)
+        self.sources = Sources(settings.tenants)
         self._stops: list[Callable[[], Awaitable[None]]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._hints: set[asyncio.Task[None]] = set()
@@ -187,7 +189,8 @@ class Node:
                         data=data,
                         nats_url=self.nats_url,
                         payment_shards=shards,
-                        tenants=tuple(settings.tenants),
+                        index_hosts=tuple(f"{INDEX_ROLE}-{number}" for number in range(indexes)),
+                        tenants=without_secrets(settings.tenants),
                     )
                 ),
                 hosting=Hosting(),

@@ -92,7 +92,7 @@ def _fill(path: str, bodies: Sequence[bytes]) -> float:
     )
     commands: list[Submission] = []
     for number, body in enumerate(bodies):
-        reading = read(body, ref=f"bench:{number}")
+        reading = read(body, headers={}, ref=f"bench:{number}")
         if isinstance(reading, Unreadable):
             raise TerminalError(f"simulated traffic is unreadable: {reading.detail}")
         commands += submissions(TENANT, reading, source="stripe", trace=Trace())

@@ -12,10 +12,9 @@ from domain.errors import RetryableError, TerminalError
 from gateway.bus import Outgoing, ingest_subject
 from gateway.http.context import AnyRequest, node_of, trace_of
 from gateway.http.problems import ProblemError, problems
-from gateway.intake import CORRELATION_HEADER, PROVIDER_HEADER_PREFIX, TRACEPARENT_HEADER
+from gateway.intake import CORRELATION_HEADER, PROVIDER_HEADER_PREFIX, TRACEPARENT_HEADER, provider_headers
 from gateway.node import Node
-from gateway.sources import SOURCES
-from gateway.sources.port import SourceModule, Unreadable
+from gateway.sources.port import SourceModule, Trust, Unreadable
 
 KEPT_HEADER_BYTES_MAX = 4_096
 _NOT_KEPT = frozenset({"authorization", "cookie", "host", "connection", "content-length", "traceparent"})
@@ -59,15 +58,14 @@ class _RawBody(Operation):
 async def take_webhook(tenant: str, source: str, request: AnyRequest) -> WebhookAccepted:
     node = node_of(request)
     of_tenant = node.settings.tenants.get(tenant)
-    module = SOURCES.get(source)
-    if of_tenant is None or module is None or source not in of_tenant.sources:
+    module = node.sources.of(tenant, source)
+    if of_tenant is None or isinstance(module, Unreadable) or source not in of_tenant.sources:
         raise ProblemError(404, "source.unknown", "there is no such tenant or source")
     raw = await _body(request, node.settings.http.body_bytes_max)
     settings = of_tenant.sources[source]
     headers = {name.lower(): value for name, value in request.headers.items()}
-    reason = module.verify(
-        headers, raw, secrets=settings.secrets, now=datetime.now(UTC), tolerance_s=settings.tolerance_s
-    )
+    trust = Trust(secrets=settings.secrets, tolerance_s=settings.tolerance_s, options=settings.options)
+    reason = module.verify(headers, raw, trust=trust, now=datetime.now(UTC))
     if reason is not None:
         raise ProblemError(401, reason, _ADVICE.get(reason, "the signature does not fit this body and our secret"))
     trace = trace_of(request)
@@ -113,17 +111,17 @@ async def _body(request: AnyRequest, bytes_max: int) -> bytes:
 
 
 async def _refuse_unreadable(
-    node: Node, module: SourceModule, tenant: str, source: str, raw: bytes, headers: dict[str, str]
+    node: Node, module: SourceModule, tenant: str, source: str, raw: bytes, kept: dict[str, str]
 ) -> None:
     """A signed body that is no event at all is kept and refused: sending it again will not mend it."""
-    reading = module.read(raw, ref="")
+    reading = module.read(raw, headers=provider_headers(kept), ref="")
     if isinstance(reading, Unreadable) and reading.code.startswith("body."):
         name = await asyncio.to_thread(
             node.quarantine.put,
             tenant,
             source,
             raw=raw,
-            headers=headers,
+            headers=kept,
             code=reading.code,
             detail=reading.detail,
             at=datetime.now(UTC),

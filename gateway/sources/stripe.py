@@ -6,7 +6,7 @@ contradict each other is not believed at all.
 
 import hmac
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 import msgspec
@@ -15,7 +15,7 @@ from domain.errors import Rejection
 from domain.fact import Fact
 from domain.ids import is_object_id
 from domain.webhook import RecordSighting
-from gateway.sources.port import DETAIL_CHARS_MAX, Reading, Unreadable
+from gateway.sources.port import DETAIL_CHARS_MAX, Acknowledgement, Reading, Trust, Unreadable
 from gateway.sources.stripe_objects import (
     CHARGES,
     DISPUTES,
@@ -43,6 +43,7 @@ from gateway.sources.stripe_statuses import (
 )
 
 name = "stripe"
+acknowledgement = Acknowledgement()
 
 AMOUNT_MINOR_MAX = 10**15
 # An embedded list holds ten objects at most (https://docs.stripe.com/api/pagination).
@@ -54,9 +55,7 @@ _TIMESTAMP_RE = re.compile(r"[0-9]{1,12}")
 _CODE_RE = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 
 
-def verify(
-    headers: Mapping[str, str], raw: bytes, *, secrets: Sequence[str], now: datetime, tolerance_s: int
-) -> str | None:
+def verify(headers: Mapping[str, str], raw: bytes, *, trust: Trust, now: datetime) -> str | None:
     """Check `Stripe-Signature` (https://docs.stripe.com/webhooks#verify-manually). `None` if genuine.
 
     As in Stripe's libraries, a time is only ever too old, and that is looked at after the signature. Codes:
@@ -70,17 +69,17 @@ def verify(
     given = [value.encode(errors="replace") for key, value in pairs if key == "v1"]
     if not given or _TIMESTAMP_RE.fullmatch(signed_at) is None:
         return "signature.malformed"
-    keys = [secret.encode() for secret in secrets if secret]  # Anyone can sign with an empty secret.
+    keys = [secret.encode() for secret in trust.secrets if secret]  # Anyone can sign with an empty secret.
     if not keys:
         return "signature.no_secret"
     payload = signed_at.encode() + b"." + raw
     expected = [hmac.digest(key, payload, "sha256").hex().encode() for key in keys]
     if not any(hmac.compare_digest(ours, theirs) for ours in expected for theirs in given):
         return "signature.mismatch"
-    return "signature.too_old" if now.timestamp() - int(signed_at) > tolerance_s else None
+    return "signature.too_old" if now.timestamp() - int(signed_at) > trust.tolerance_s else None
 
 
-def read(raw: bytes, *, ref: str) -> Reading | Unreadable:
+def read(raw: bytes, *, headers: Mapping[str, str], ref: str) -> Reading | Unreadable:
     """The facts of an event about a payment intent, charge, refund, dispute or payout; a sighting of any other.
 
     The objects that an event embeds (an intent's charges, a charge's refunds) are facts of their own, and all of them

@@ -11,6 +11,7 @@ from actors.router import Router
 from domain.codec import Submission
 from domain.errors import RetryableError
 from domain.message import Failed, Reply, Trace
+from domain.settings import TenantSettings
 from gateway.intake import (
     CORRELATION_HEADER,
     QUARANTINE_HEADER,
@@ -21,6 +22,7 @@ from gateway.intake import (
     Settled,
 )
 from gateway.quarantine import Quarantine
+from gateway.sources import Sources
 from tests.gateway.sources.examples import charge, event, intent, refund
 from tests.spec import NOON
 from tests.worlds import LocalHost, entries_in, facts_in, handled, new_log, new_shard
@@ -51,7 +53,13 @@ def intake(recorder: LogRecorder, quarantine: Quarantine) -> Intake:
 
 
 def new_intake(submit: Any, quarantine: Quarantine, **options: Any) -> Intake:
-    return Intake(submit, quarantine, tenants=["acme", "globex"], clock=lambda: NOON, **options)
+    return Intake(
+        submit,
+        quarantine,
+        sources=Sources({"acme": TenantSettings(), "globex": TenantSettings()}),
+        clock=lambda: NOON,
+        **options,
+    )
 
 
 def message(body: bytes, *, subject: str = "ingest.acme.stripe", sequence: int = 7, **headers: str) -> Incoming:

@@ -14,10 +14,12 @@ from actors.recorder import open_log
 from actors.shard import Shard
 from domain.codec import Submission
 from domain.message import Reply
+from domain.settings import TenantSettings
 from domain.sharding import BUCKET_COUNT
 from gateway.bus import ingest_subject
 from gateway.intake import TRACEPARENT_HEADER, Incoming, Intake
 from gateway.quarantine import Quarantine
+from gateway.sources import Sources
 from projections import tracing
 from projections.feed import SqliteFeed
 from projections.payment_view import TOPICS, PaymentStore
@@ -48,7 +50,7 @@ async def test_a_message_is_one_trace_from_the_stream_to_the_view(tmp_path: Path
     async def submit(commands: Sequence[Submission]) -> list[Reply]:
         return shard.handle(commands)
 
-    intake = Intake(submit, Quarantine(tmp_path), tenants=["acme"], clock=now)
+    intake = Intake(submit, Quarantine(tmp_path), sources=Sources({"acme": TenantSettings()}), clock=now)
     message = Incoming(
         subject=ingest_subject("acme", "stripe"),
         body=event("charge.succeeded", charge()),

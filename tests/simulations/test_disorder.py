@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway.sources import stripe
+from gateway.sources.port import Trust
 from simulations.disorder import Delivery, deliveries, hold_back, stripe_headers
 from simulations.stripe_traffic import Traffic, generate
 from tests.gateway.sources.examples import recorded
@@ -82,8 +83,8 @@ def test_an_event_that_is_held_back_is_held_back_with_its_duplicates(arrivals: l
 def test_a_signature_is_what_our_source_expects_of_stripe() -> None:
     body = b'{"id":"evt_1"}'
     headers = {key.lower(): value for key, value in stripe_headers(body, "whsec_1", NOON).items()}
-    assert stripe.verify(headers, body, secrets=["whsec_1"], now=NOON, tolerance_s=300) is None
-    other = stripe.verify(headers, body + b" ", secrets=["whsec_1"], now=NOON, tolerance_s=300)
+    assert stripe.verify(headers, body, trust=Trust(secrets=["whsec_1"]), now=NOON) is None
+    other = stripe.verify(headers, body + b" ", trust=Trust(secrets=["whsec_1"]), now=NOON)
     assert other == "signature.mismatch"
 
 

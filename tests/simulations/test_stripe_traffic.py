@@ -52,7 +52,7 @@ def of_kind(snapshots: Snapshots, kind: str) -> list[dict[str, Any]]:
 def facts_of(traffic: Traffic) -> dict[str, list[Fact]]:
     facts: dict[str, list[Fact]] = defaultdict(list)
     for event in traffic.events:
-        reading = stripe.read(event.body, ref=event.event_id)
+        reading = stripe.read(event.body, headers={}, ref=event.event_id)
         assert isinstance(reading, Reading), f"{event.event_type}: {reading}"
         assert (reading.sighting is None) == bool(event.payment_id), event.event_type
         for fact in reading.facts:

@@ -34,7 +34,7 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
 def traffic(*, seed: int, payments: int) -> Expected:
     """Stripe's traffic of so many payments, disordered."""
     generated = generate(seed=seed, payments=payments, start=START)
-    readings = [stripe.read(each.body, ref="") for each in generated.events]
+    readings = [stripe.read(each.body, headers={}, ref="") for each in generated.events]
     facts: defaultdict[str, set[str]] = defaultdict(set)
     seen = set()
     for reading in readings:

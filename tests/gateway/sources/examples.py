@@ -63,7 +63,7 @@ def event(event_type: str, body: Any, **fields: Any) -> bytes:
 
 def reading(raw: bytes) -> Reading:
     """What a message says that can be read."""
-    result = stripe.read(raw, ref="INGEST:7")
+    result = stripe.read(raw, headers={}, ref="INGEST:7")
     assert isinstance(result, Reading), result
     return result
 
@@ -75,7 +75,7 @@ def fact(raw: bytes) -> Fact:
 
 def refusal(raw: bytes) -> Unreadable:
     """Why a message cannot be read."""
-    result = stripe.read(raw, ref="INGEST:7")
+    result = stripe.read(raw, headers={}, ref="INGEST:7")
     assert isinstance(result, Unreadable), result
     return result
 

@@ -15,7 +15,7 @@ from domain.codec import decode_submissions, encode_submissions
 from domain.ids import SOURCE_RE, is_object_id
 from domain.message import Trace
 from gateway.sources import SOURCES
-from gateway.sources.port import DETAIL_CHARS_MAX, Reading, SourceModule, Unreadable, submissions
+from gateway.sources.port import DETAIL_CHARS_MAX, Reading, SourceModule, Trust, Unreadable, submissions
 from tests.gateway.sources.examples import charge, dispute, event, intent, payout, refund
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -55,7 +55,7 @@ sources = pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
 
 def check(source: SourceModule, raw: bytes) -> Reading | Unreadable:
     """A reading that can be recorded, or a reason that can be shown."""
-    result = source.read(raw, ref="INGEST:7")
+    result = source.read(raw, headers={}, ref="INGEST:7")
     if isinstance(result, Unreadable):
         assert result.code.startswith(("body.", "event."))
         assert 0 < len(result.detail) <= DETAIL_CHARS_MAX
@@ -109,7 +109,7 @@ def test_no_headers_and_no_bytes_make_a_stranger_genuine(
 ) -> None:
     for name in ("stripe-signature", "webhook-signature"):
         headers[name] = "".join(parts)
-    refused = source.verify(headers, raw, secrets=secrets, now=NOW, tolerance_s=300)
+    refused = source.verify(headers, raw, trust=Trust(secrets=secrets), now=NOW)
     assert refused is not None
     assert refused.startswith("signature.")
 
@@ -149,4 +149,4 @@ def test_a_message_cut_anywhere_is_refused(source: SourceModule) -> None:
 def test_reading_again_says_the_same(source: SourceModule) -> None:
     for example in EXAMPLES[source.name]:
         raw = json.dumps(example).encode()
-        assert source.read(raw, ref="INGEST:7") == source.read(raw, ref="INGEST:7")
+        assert source.read(raw, headers={}, ref="INGEST:7") == source.read(raw, headers={}, ref="INGEST:7")

@@ -22,7 +22,7 @@ REFUSED = {
 
 
 def read(path: Path) -> Reading | Unreadable:
-    return stripe.read(path.read_bytes(), ref=path.name)
+    return stripe.read(path.read_bytes(), headers={}, ref=path.name)
 
 
 def test_every_recorded_event_is_read_or_refused_for_a_known_reason() -> None:
@@ -38,7 +38,7 @@ def test_every_line_of_every_recorded_stream_is_read() -> None:
     kinds: Counter[str] = Counter()
     for path in recorded("streams/*.jsonl"):
         for line in path.read_bytes().splitlines():
-            result = stripe.read(line, ref=path.name)
+            result = stripe.read(line, headers={}, ref=path.name)
             assert isinstance(result, Reading), (path.name, result)
             kinds.update(fact.kind for fact in result.facts)
             kinds["sighting"] += result.sighting is not None

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway.sources import stripe
+from gateway.sources.port import Trust
 from tests.gateway.sources.examples import recorded, signed
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -18,7 +19,7 @@ SIGNED_AT = datetime.fromtimestamp(1_700_000_000, UTC)
 
 def verdict(header: str | None, *secrets: str, raw: bytes = BODY, now: datetime = SIGNED_AT) -> str | None:
     headers = {} if header is None else {"stripe-signature": header}
-    return stripe.verify(headers, raw, secrets=secrets or ("whsec_example",), now=now, tolerance_s=300)
+    return stripe.verify(headers, raw, trust=Trust(secrets=secrets or ("whsec_example",)), now=now)
 
 
 @pytest.mark.parametrize(
@@ -69,12 +70,12 @@ def test_any_secret_may_have_signed_while_one_is_replaced(secrets: tuple[str, ..
 
 def test_nothing_is_genuine_where_no_secret_is_known() -> None:
     headers = {"stripe-signature": f"t=1700000000,v1={VECTOR}"}
-    assert stripe.verify(headers, BODY, secrets=(), now=SIGNED_AT, tolerance_s=300) == "signature.no_secret"
+    assert stripe.verify(headers, BODY, trust=Trust(secrets=()), now=SIGNED_AT) == "signature.no_secret"
 
 
 def test_an_empty_secret_signs_nothing() -> None:
     forged = signed(BODY, "", NOW)
-    found = stripe.verify(forged, BODY, secrets=("", "whsec_example"), now=NOW, tolerance_s=300)
+    found = stripe.verify(forged, BODY, trust=Trust(secrets=("", "whsec_example")), now=NOW)
     assert found == "signature.mismatch"
 
 
@@ -84,7 +85,7 @@ def test_an_empty_secret_signs_nothing() -> None:
 )
 def test_only_a_signature_beyond_the_tolerance_is_too_old(age_s: int, verdict_given: str | None) -> None:
     headers = signed(BODY, "whsec_example", NOW - timedelta(seconds=age_s))
-    assert stripe.verify(headers, BODY, secrets=("whsec_example",), now=NOW, tolerance_s=300) == verdict_given
+    assert stripe.verify(headers, BODY, trust=Trust(secrets=("whsec_example",)), now=NOW) == verdict_given
 
 
 def test_a_forged_signature_is_not_told_that_it_is_old() -> None:
@@ -97,8 +98,8 @@ def test_the_vector_of_another_library_verifies() -> None:
     headers = {"stripe-signature": vector["header"]}
     raw = vector["payload"].encode()
     now = datetime.fromtimestamp(vector["timestamp"], UTC)
-    assert stripe.verify(headers, raw, secrets=[vector["secret"]], now=now, tolerance_s=300) is None
+    assert stripe.verify(headers, raw, trust=Trust(secrets=[vector["secret"]]), now=now) is None
     later = now + timedelta(seconds=301)
-    assert stripe.verify(headers, raw, secrets=[vector["secret"]], now=later, tolerance_s=300) == "signature.too_old"
-    found = stripe.verify(headers, raw + b" ", secrets=[vector["secret"]], now=now, tolerance_s=300)
+    assert stripe.verify(headers, raw, trust=Trust(secrets=[vector["secret"]]), now=later) == "signature.too_old"
+    found = stripe.verify(headers, raw + b" ", trust=Trust(secrets=[vector["secret"]]), now=now)
     assert found == "signature.mismatch"
