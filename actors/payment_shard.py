@@ -1,4 +1,4 @@
-"""The payment shard as a process hosts it: sagas and sightings, batches as bytes."""
+"""The payment shard as a process hosts it: sagas, sightings and conversations, batches as bytes."""
 
 import os
 import uuid
@@ -11,7 +11,9 @@ from actors.journal import Journal
 from actors.recorder import open_log
 from actors.shard import Kind, Shard, Stats
 from domain.codec import decode_submissions, encode_replies
+from domain.conversation import Conversation, ConversationDecider
 from domain.payment_saga import Payment, PaymentDecider
+from domain.polling import Poll, PollDecider
 from domain.settings import ShardSettings
 from domain.sharding import buckets_of_shard
 from domain.webhook import Sighting, SightingDecider
@@ -20,6 +22,8 @@ ROLE = "payments"
 KINDS = {
     "payment": Kind(decider=PaymentDecider(), state=Payment),
     "webhook": Kind(decider=SightingDecider(), state=Sighting),
+    "poll": Kind(decider=PollDecider(), state=Poll),
+    "conversation": Kind(decider=ConversationDecider(), state=Conversation),
 }
 
 

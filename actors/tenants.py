@@ -23,7 +23,7 @@ from projections.payment_view import PaymentStore
 from projections.projector import Step, TenantStore
 from projections.retrieval import TenantReader
 from projections.store import Store
-from projections.vectors import collection_name
+from projections.vectors import PassageIndex, VectorIndex, collection_name
 
 _INDEX = IndexDecider()
 
@@ -31,11 +31,25 @@ _INDEX = IndexDecider()
 class Tenant:
     """One tenant's open stores in its active generation."""
 
-    def __init__(self, directory: Path, name: str, generation: int, embedder: TextEmbedder) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        name: str,
+        generation: int,
+        embedder: TextEmbedder,
+        *,
+        open_vectors: Callable[[Path, str], PassageIndex] = VectorIndex,
+        at_point: Callable[[str], None] = lambda point: None,
+    ) -> None:
         self.generation = generation
         of_generation = directory / f"g{generation}"
         self.payments = PaymentStore(of_generation)
-        self.knowledge = KnowledgeStore(of_generation, collection=collection_name(name, generation), embedder=embedder)
+        self.knowledge = KnowledgeStore(
+            of_generation,
+            vectors=open_vectors(of_generation / "vectors", collection_name(name, generation)),
+            embedder=embedder,
+            at_point=at_point,
+        )
         self.reader = TenantReader(self.payments, self.knowledge, generation)
 
 
@@ -48,6 +62,7 @@ class Tenants:
         embedder: for documents.
         decide: takes encoded commands to the shard that hosts the generations.
         feed: the log, to find the active generation in.
+        open_tenant: opens the stores of a tenant's generation in a directory.
     """
 
     def __init__(
@@ -58,7 +73,9 @@ class Tenants:
         embedder: TextEmbedder,
         decide: Callable[[bytes], bytes],
         feed: Feed,
+        open_tenant: Callable[[Path, str, int, TextEmbedder], Tenant] = Tenant,
     ) -> None:
+        self._open_tenant = open_tenant
         self._data = data
         self.is_here = is_here
         self._embedder = embedder
@@ -78,7 +95,7 @@ class Tenants:
                 if not self._active_generation(name):
                     self._activate_first(name)
                 generation = self._active_generation(name)
-                self._open[name] = Tenant(self._data / "tenants" / name, name, generation, self._embedder)
+                self._open[name] = self._open_tenant(self._data / "tenants" / name, name, generation, self._embedder)
             return self._open[name]
 
     def _active_generation(self, name: str) -> int:

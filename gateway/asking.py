@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from actors.changes import Change
-from actors.index_shard import DOCUMENTS, PAYMENTS
+from actors.index import DOCUMENTS, PAYMENTS
 from domain.answer import AnswerRecord, CitedDocument, stated
 from domain.errors import RetryableError
 from domain.ids import is_object_id

@@ -16,7 +16,7 @@ from projections.chunking import Chunk, chunks
 from projections.embedder import TextEmbedder
 from projections.feed import LogEntry
 from projections.store import Store
-from projections.vectors import VectorIndex
+from projections.vectors import PassageIndex
 
 TOPICS = (tag_of(DocumentPublished), tag_of(DocumentWithdrawn))
 
@@ -60,20 +60,21 @@ class KnowledgeStore:
 
     Args:
         directory: the generation's directory.
-        collection: the name of its vectors.
+        vectors: where the vectors of its passages are.
         embedder: texts to vectors.
+        at_point: called with the name of each point at which a crash matters; tests and simulations hook in here.
     """
 
     def __init__(
         self,
         directory: Path,
         *,
-        collection: str,
+        vectors: PassageIndex,
         embedder: TextEmbedder,
         at_point: Callable[[str], None] = lambda point: None,
     ) -> None:
         self.store = Store(directory / "knowledge.sqlite", _SCHEMA)
-        self._vectors = VectorIndex(directory / "vectors", collection)
+        self._vectors = vectors
         self._embedder = embedder
         self._at_point = at_point
 

@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import msgspec
 import numpy as np
@@ -66,6 +66,16 @@ class _Plan(msgspec.Struct, frozen=True, kw_only=True):
 def collection_name(tenant: str, generation: int) -> str:
     """The collection of a tenant's generation, e.g. `acme__g1`."""
     return f"{tenant}__g{generation}"
+
+
+class PassageIndex(Protocol):
+    """Where the vectors of one tenant's passages are, in one generation; `VectorIndex` says what each promises."""
+
+    def apply(self, upserts: Sequence[tuple[Chunk, Vectors]], withdrawn: Mapping[str, int], position: int) -> None: ...
+
+    def query(self, vectors: Vectors, top_k: int) -> list[list[Hit]]: ...
+
+    def close(self) -> None: ...
 
 
 class VectorIndex:

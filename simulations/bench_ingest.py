@@ -16,7 +16,7 @@ from nats.errors import TimeoutError as NatsTimeoutError
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from actors.changes import AwaitChanges, Changes
-from actors.index_shard import PAYMENTS
+from actors.index import PAYMENTS
 from domain.errors import TerminalError
 from domain.payment_saga import FactRecorded
 from domain.settings import HttpSettings, NatsSettings, NodeSettings, SourceSettings, TelemetrySettings, TenantSettings

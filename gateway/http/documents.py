@@ -7,7 +7,7 @@ from litestar import delete, get, put
 from litestar.params import Parameter
 from msgspec import Meta
 
-from actors.index_shard import DOCUMENTS
+from actors.index import DOCUMENTS
 from domain.codec import Submission
 from domain.document import TEXT_CHARS_MAX, DocumentCommand, PutDocument, WithdrawDocument
 from domain.ids import stream_id

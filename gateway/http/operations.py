@@ -10,7 +10,7 @@ from nats.errors import Error as NatsError
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 
-from actors.index_shard import DOCUMENTS, PAYMENTS
+from actors.index import DOCUMENTS, PAYMENTS
 from domain.errors import RetryableError
 from gateway.bus import pending
 from gateway.http.context import AnyRequest, node_of

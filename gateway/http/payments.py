@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 from litestar import get
 from litestar.params import Parameter
 
-from actors.index_shard import PAYMENTS
+from actors.index import PAYMENTS
 from domain.errors import RetryableError
 from domain.payment import PaymentStatus
 from gateway.asking import position_not_reached, query_all

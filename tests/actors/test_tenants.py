@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.index_shard import KINDS, ROLE
+from actors.index import KINDS, ROLE
 from actors.journal import Journal
 from actors.payment_shard import new_id, now
 from actors.recorder import open_log

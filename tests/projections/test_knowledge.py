@@ -1,6 +1,6 @@
 """Only the newest version of a document that is not withdrawn is ever quoted, whatever was interrupted."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +11,7 @@ from projections.embedder import HashEmbedder
 from projections.feed import LogEntry
 from projections.knowledge import TOPICS, DocumentView, KnowledgeStore, Passage
 from projections.projector import Projector
-from projections.vectors import collection_name
+from projections.vectors import VectorIndex, collection_name
 from tests.projections.test_projector import Memory
 from tests.worlds import TENANT, Entries
 
@@ -36,8 +36,9 @@ def store(tmp_path: Path) -> Iterator[KnowledgeStore]:
     opened.close()
 
 
-def new_store(directory: Path, **options: object) -> KnowledgeStore:
-    return KnowledgeStore(directory, collection=collection_name(TENANT, 1), embedder=EMBEDDER, **options)  # type: ignore[arg-type]  # `at_point` or nothing
+def new_store(directory: Path, at_point: Callable[[str], None] = lambda point: None) -> KnowledgeStore:
+    vectors = VectorIndex(directory / "vectors", collection_name(TENANT, 1))
+    return KnowledgeStore(directory, vectors=vectors, embedder=EMBEDDER, at_point=at_point)
 
 
 def entry(entries: Entries, event: DocumentEvent) -> LogEntry:
@@ -132,9 +133,11 @@ def test_what_is_withdrawn_is_never_quoted(in_batches: int, store: KnowledgeStor
 def test_a_vector_that_lingers_is_not_quoted(second: DocumentEvent, store: KnowledgeStore, entries: Entries) -> None:
     """An index of vectors is not believed: what it finds is looked up among the current versions."""
     apply(store, entry(entries, published(1, FIVE)))
-    kept = store._vectors._passages.get(include=["embeddings", "metadatas"])
+    vectors = store._vectors
+    assert isinstance(vectors, VectorIndex)
+    kept = vectors._passages.get(include=["embeddings", "metadatas"])
     apply(store, entry(entries, second))
-    store._vectors._passages.upsert(ids=["refunds#lingers"], embeddings=kept["embeddings"], metadatas=kept["metadatas"])
+    vectors._passages.upsert(ids=["refunds#lingers"], embeddings=kept["embeddings"], metadatas=kept["metadatas"])
     assert store._vectors.query(EMBEDDER.embed([FIVE]), 1)[0][0].version == 1
 
     assert [version for _, version, _ in quoted(store)] == [2] * (second != withdrawn(2))

@@ -28,7 +28,7 @@ from projections.retrieval import (
     TenantReader,
     TimelineFound,
 )
-from projections.vectors import collection_name
+from projections.vectors import VectorIndex, collection_name
 from tests.domain.examples import at, fact
 from tests.worlds import TENANT, Entries
 
@@ -191,7 +191,9 @@ def test_queries_and_replies_cross_the_border_as_they_are(reader: TenantReader) 
 
 @pytest.mark.model
 def test_a_document_is_found_in_its_newest_version(payments: PaymentStore, tmp_path: Path) -> None:
-    knowledge = KnowledgeStore(tmp_path, collection=collection_name(TENANT, 1), embedder=HashEmbedder())
+    knowledge = KnowledgeStore(
+        tmp_path, vectors=VectorIndex(tmp_path / "vectors", collection_name(TENANT, 1)), embedder=HashEmbedder()
+    )
     published = DocumentPublished(document_id="refunds", version=1, title="Refunds", text="Five days.")
     knowledge.apply([Entries()(stream_id("document", TENANT, "refunds"), published)], 1)
 

@@ -1,0 +1,240 @@
+"""What an index shard is made of, without threads: aggregates, projections turn by turn, queries, changes."""
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import structlog
+
+from actors.changes import AwaitChanges, ChangeLog
+from actors.shard import Kind, Shard
+from actors.tenants import Tenant, Tenants
+from domain.codec import decode_submissions, encode_replies
+from domain.document import Document, DocumentDecider
+from domain.index_generation import Index as Generations
+from domain.index_generation import IndexDecider
+from projections import knowledge, payment_view
+from projections.embedder import TextEmbedder
+from projections.feed import Feed, LogEntry
+from projections.projector import Projector, Step, TenantStore
+from projections.retrieval import AnyFound, AnyQuery, Gather, Gathered, GetDocument, NotYet
+from projections.store import Store
+
+ROLE = "knowledge"
+KINDS = {
+    "document": Kind(decider=DocumentDecider(), state=Document),
+    "index": Kind(decider=IndexDecider(), state=Generations),
+}
+Projection = Literal["payments", "documents"]
+PAYMENTS: Projection = "payments"
+DOCUMENTS: Projection = "documents"
+PROJECTIONS: tuple[Projection, ...] = (PAYMENTS, DOCUMENTS)
+
+log = structlog.get_logger("index")
+
+_queries = msgspec.msgpack.Decoder(list[AnyQuery])
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """What one turn of a projection did, and whether it reached the log's head."""
+
+    step: Step
+    head: int
+
+    @property
+    def is_behind(self) -> bool:
+        return self.step.position < self.head
+
+
+class _Projection:
+    """One projector with its feed, its checkpoint and the way to its part of a tenant's stores."""
+
+    def __init__(
+        self,
+        feed: Feed,
+        topics: tuple[str, ...],
+        checkpoint: Store,
+        tenants: Tenants,
+        store_of: Callable[[Tenant], TenantStore],
+        on_parked: Callable[[LogEntry, str], None],
+        at_point: Callable[[str], None],
+    ) -> None:
+        self.feed = feed
+        self.checkpoint = checkpoint
+        self.store_of = store_of
+        self.applied = 0
+
+        def open_store(name: str) -> TenantStore | None:
+            return store_of(tenants.open(name)) if tenants.is_here(name) else None
+
+        self.projector = Projector(
+            feed,
+            topics=topics,
+            store_of=open_store,
+            position=tenants.resume_position(checkpoint, store_of),
+            on_parked=on_parked,
+            at_point=at_point,
+        )
+
+
+class Index:
+    """The one owner of its tenants' directories. Commands come from one thread, queries from several.
+
+    Args:
+        shard: decides about documents and generations.
+        tenants: opens the directories.
+        questions: embeds questions.
+        feed_of: opens the log for reading; each projection has its own.
+        data: the node's directory.
+        name: this shard's name in the files of its checkpoints, e.g. `0of1`.
+        incarnation: another one at every start.
+        clock_s: a monotonic clock.
+        at_point: called with the name of each point at which a crash matters; tests and simulations hook in here.
+    """
+
+    def __init__(
+        self,
+        *,
+        shard: Shard,
+        tenants: Callable[[Callable[[bytes], bytes]], Tenants],
+        questions: TextEmbedder,
+        feed_of: Callable[[], Feed],
+        data: Path,
+        name: str,
+        incarnation: str,
+        clock_s: Callable[[], float],
+        at_point: Callable[[str], None] = lambda point: None,
+    ) -> None:
+        self.shard = shard
+        self._questions = questions
+        self._clock_s = clock_s
+        self._at_point = at_point
+        self._deciding = threading.Lock()
+        self._tenants = tenants(self.handle)
+        self._changes = ChangeLog(incarnation, PROJECTIONS)
+        self._behind_since_s: float | None = None
+        self.parked = 0
+        topics = {PAYMENTS: payment_view.TOPICS, DOCUMENTS: knowledge.TOPICS}
+        stores: dict[str, Callable[[Tenant], TenantStore]] = {
+            PAYMENTS: lambda tenant: tenant.payments,
+            DOCUMENTS: lambda tenant: tenant.knowledge,
+        }
+        self._projections = {
+            projection: _Projection(
+                feed_of(),
+                topics[projection],
+                Store(
+                    data / "projectors" / f"{projection}-{name}.sqlite",
+                    "CREATE TABLE IF NOT EXISTS tenants (tenant TEXT PRIMARY KEY, position INTEGER NOT NULL)",
+                ),
+                self._tenants,
+                stores[projection],
+                self._on_parked,
+                at_point,
+            )
+            for projection in PROJECTIONS
+        }
+
+    def handle(self, batch: bytes) -> bytes:
+        """Commands in, replies out. Raises `FencedError` once another host has taken over."""
+        with self._deciding:
+            return encode_replies(self.shard.handle(decode_submissions(batch)))
+
+    def changes(self, wanted: bytes) -> bytes:
+        """Wait for what the projectors change: `AwaitChanges` in, `Changes` out."""
+        return _encode(self._changes.after(msgspec.msgpack.decode(wanted, type=AwaitChanges)))
+
+    def position(self, projection: Projection) -> int:
+        """How far a projection is."""
+        return self._projections[projection].projector.position
+
+    def applied(self, projection: Projection) -> int:
+        """How many events a projection has applied since the start."""
+        return self._projections[projection].applied
+
+    def turn(self, projection: Projection) -> Turn:
+        """Apply a batch, tell what changed, remember how far. What raises is tried again by the next turn."""
+        of = self._projections[projection]
+        step = of.projector.run_once()
+        # Told before anything else can fail: what changed and is not told would stay in the caches.
+        self._changes.reached(
+            projection,
+            step.position,
+            step.position,
+            {tenant: sorted(keys) for tenant, keys in step.changed.items()},
+        )
+        of.applied += step.applied
+        if step.changed:
+            self._at_point("before_checkpoint")
+            self._tenants.checkpoint(of.checkpoint, step, of.store_of)
+        turn = Turn(step=step, head=of.feed.head())
+        if projection == PAYMENTS:
+            self._note_lag(turn)
+        return turn
+
+    def _note_lag(self, turn: Turn) -> None:
+        if not turn.is_behind:
+            self._behind_since_s = None
+        elif self._behind_since_s is None:
+            self._behind_since_s = self._clock_s()
+
+    def _on_parked(self, entry: LogEntry, error: str) -> None:
+        self.parked += 1
+        log.error("event_parked", position=entry.position, stream=entry.stream, topic=entry.topic, reason=error)
+
+    def query(self, batch: bytes) -> bytes:
+        """A list of queries in, their replies in order out; questions are embedded together."""
+        queries = _queries.decode(batch)
+        found: list[AnyFound | None] = [self._look_up(query) for query in queries]
+        gathers = {
+            index: query for index, query in enumerate(queries) if isinstance(query, Gather) and found[index] is None
+        }
+        by_tenant: dict[str, list[int]] = {}
+        for index, query in gathers.items():
+            by_tenant.setdefault(query.tenant, []).append(index)
+        for name, indices in by_tenant.items():
+            self._gather(name, {index: gathers[index] for index in indices}, found)
+        return _encode(found)
+
+    def _look_up(self, query: AnyQuery) -> AnyFound | None:
+        position = self._changes.projected(DOCUMENTS if isinstance(query, GetDocument) else PAYMENTS)
+        if isinstance(query, Gather) and query.top_k:
+            position = min(position, self._changes.projected(DOCUMENTS))
+        if position < query.min_position:
+            return NotYet(position=position)
+        if isinstance(query, Gather):
+            return None
+        return self._tenants.open(query.tenant).reader.look_up(query, position)
+
+    def _gather(self, name: str, gathers: dict[int, Gather], found: list[AnyFound | None]) -> None:
+        tenant = self._tenants.open(name)
+        # The position is read before the stores: what comes in between makes the answer newer than it says.
+        position = self._changes.projected(PAYMENTS)
+        knowledge_position = self._changes.projected(DOCUMENTS)
+        lag_ms = self.lag_ms()
+        asking = [index for index, query in gathers.items() if query.top_k]
+        passages = tenant.knowledge.search(
+            [gathers[index].question for index in asking],
+            self._questions,
+            top_k=max((gathers[index].top_k for index in asking), default=0),
+        )
+        of_index = dict(zip(asking, passages, strict=True))
+        for index, query in gathers.items():
+            payments, looked_up = tenant.reader.evidence(query)
+            found[index] = Gathered(
+                position=position,
+                knowledge_position=knowledge_position,
+                generation=tenant.generation,
+                lag_ms=lag_ms,
+                payments=payments,
+                passages=of_index.get(index, [])[: query.top_k],
+                looked_up=looked_up,
+            )
+
+    def lag_ms(self) -> int:
+        """For how long payments have been behind the log; 0 if they are not."""
+        since_s = self._behind_since_s
+        return 0 if since_s is None else round((self._clock_s() - since_s) * 1000)
