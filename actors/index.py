@@ -13,6 +13,7 @@ from actors.shard import Kind, Shard
 from actors.tenants import Tenant, Tenants
 from domain.codec import decode_submissions, encode_replies
 from domain.document import Document, DocumentDecider
+from domain.errors import FencedError
 from domain.index_generation import Index as Generations
 from domain.index_generation import IndexDecider
 from projections import knowledge, payment_view
@@ -116,6 +117,7 @@ class Index:
         self._tenants = tenants(self.handle)
         self._changes = ChangeLog(incarnation, PROJECTIONS)
         self._behind_since_s: float | None = None
+        self._fenced: FencedError | None = None
         self.parked = 0
         topics = {PAYMENTS: payment_view.TOPICS, DOCUMENTS: knowledge.TOPICS}
         stores: dict[str, Callable[[Tenant], TenantStore]] = {
@@ -155,8 +157,24 @@ class Index:
         """How many events a projection has applied since the start."""
         return self._projections[projection].applied
 
+    @property
+    def fenced(self) -> FencedError | None:
+        """How this shard lost its leases or its files to another, `None` while it holds them."""
+        return self._fenced or self.shard.fenced
+
     def turn(self, projection: Projection) -> Turn:
-        """Apply a batch, tell what changed, remember how far. What raises is tried again by the next turn."""
+        """Apply a batch, tell what changed, remember how far. What raises is tried again by the next turn.
+
+        Raises:
+            FencedError: another process owns the files now, and nothing will ever be applied here again.
+        """
+        try:
+            return self._turn(projection)
+        except FencedError as error:
+            self._fenced = error
+            raise
+
+    def _turn(self, projection: Projection) -> Turn:
         of = self._projections[projection]
         step = of.projector.run_once()
         # Told before anything else can fail: what changed and is not told would stay in the caches.
@@ -186,7 +204,13 @@ class Index:
         log.error("event_parked", position=entry.position, stream=entry.stream, topic=entry.topic, reason=error)
 
     def query(self, batch: bytes) -> bytes:
-        """A list of queries in, their replies in order out; questions are embedded together."""
+        """A list of queries in, their replies in order out; questions are embedded together.
+
+        Raises:
+            FencedError: another process owns the files now, and knows more than this one.
+        """
+        if self.fenced is not None:
+            raise self.fenced
         queries = _queries.decode(batch)
         found: list[AnyFound | None] = [self._look_up(query) for query in queries]
         gathers = {

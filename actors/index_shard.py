@@ -17,6 +17,7 @@ from actors.payment_shard import Health, as_numbers, log_path, new_id, now
 from actors.recorder import open_log
 from actors.shard import Shard
 from actors.tenants import Tenants
+from domain.errors import FencedError
 from domain.settings import ShardSettings
 from domain.sharding import bucket_of, buckets_of_shard, shard_of, tenant_bucket_of
 from projections.embedder import Embedder, EmbeddingCache
@@ -98,8 +99,8 @@ class IndexShard:
     def ping(self, _: bytes = b"") -> bytes:
         """A `Health`. Raises `FencedError` once fenced: a host that can commit no more is to be replaced."""
         index = self._index
-        if index.shard.fenced is not None:
-            raise index.shard.fenced
+        if index.fenced is not None:
+            raise index.fenced
         stats = as_numbers(index.shard.stats) | {
             "parked": float(index.parked),
             "applied_payments": float(index.applied(PAYMENTS)),
@@ -116,6 +117,9 @@ class IndexShard:
             started_s = time.perf_counter()
             try:
                 turn = self._index.turn(projection)
+            except FencedError as error:
+                log.warning("projection_fenced", projection=projection, reason=error.reason)
+                return
             except Exception:
                 # The thread must outlive whatever one turn runs into.
                 log.exception("projection_failed", projection=projection, position=self._index.position(projection))

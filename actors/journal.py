@@ -12,7 +12,7 @@ from domain.errors import LostRaceError, RetryableError, TerminalError
 from domain.settings import BATCH_MAX
 
 
-class Entry(msgspec.Struct, frozen=True, kw_only=True):
+class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One event in its stream; versions start at 1 and have no gap."""
 
     stream: str

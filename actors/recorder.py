@@ -8,7 +8,7 @@ It differs from the library's recorder where a total order needs it to:
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
@@ -109,6 +109,21 @@ class LogRecorder(SQLiteApplicationRecorder):
         with self._writing() as cursor:
             return self._insert_events(cursor, stored_events, **kwargs)
 
+    def _insert_events(
+        self,
+        c: SQLiteCursor,
+        stored_events: Sequence[StoredEvent],
+        **_: Any,  # noqa: ANN401 - the library's signature
+    ) -> Sequence[int]:
+        """Insert all in one statement. In one transaction AUTOINCREMENT counts without a gap."""
+        c.executemany(
+            self.insert_events_statement,
+            [(each.originator_id, each.originator_version, each.topic, each.state) for each in stored_events],
+        )
+        c.execute("SELECT last_insert_rowid()")
+        last = c.fetchone()[0]
+        return list(range(last - len(stored_events) + 1, last + 1))
+
     def append(
         self,
         events: Sequence[StoredEvent],
@@ -132,7 +147,6 @@ class LogRecorder(SQLiteApplicationRecorder):
                 "WHERE excluded.version > version",
                 [(each.stream, each.version, each.shape, each.state) for each in snapshots],
             )
-        assert positions is not None
         return positions
 
     def check_leases(self, leases: Mapping[str, int]) -> None:
@@ -141,10 +155,10 @@ class LogRecorder(SQLiteApplicationRecorder):
             self._check_leases(cursor, leases)
 
     def _check_leases(self, cursor: SQLiteCursor, leases: Mapping[str, int]) -> None:
+        cursor.execute(f"SELECT lease, epoch FROM leases WHERE lease IN ({_marks(leases)})", tuple(leases))  # noqa: S608 - placeholders only
+        epochs = dict(cursor.fetchall())
         for lease, held in leases.items():
-            cursor.execute("SELECT epoch FROM leases WHERE lease=?", (lease,))
-            row = cursor.fetchone()
-            current = row[0] if row else 0
+            current = epochs.get(lease, 0)
             if current != held:
                 raise FencedError(lease, held=held, current=current)
 
@@ -178,34 +192,34 @@ class LogRecorder(SQLiteApplicationRecorder):
 
     def select_streams(self, floors: Mapping[str, int]) -> list[StoredEvent]:
         """The events of many streams (stream -> the version to start after), each stream in version order."""
-        found: list[StoredEvent] = []
+        if not floors:
+            return []
+        rows = ",".join(["(?,?)"] * len(floors))
         with self.datastore.transaction(commit=False) as cursor:
-            for stream, floor in floors.items():
-                cursor.execute(
-                    self.select_events_statement + "AND originator_version>? ORDER BY originator_version",
-                    (stream, floor),
-                )
-                found.extend(StoredEvent(*row) for row in cursor.fetchall())
-        return found
+            cursor.execute(
+                f"WITH floors (stream, floor) AS (VALUES {rows}) "  # noqa: S608 - placeholders and our own table name
+                "SELECT originator_id, originator_version, topic, state FROM floors "
+                f"CROSS JOIN {self.events_table_name} ON originator_id=stream AND originator_version>floor "
+                "ORDER BY originator_id, originator_version",
+                [value for pair in floors.items() for value in pair],
+            )
+            return [StoredEvent(*row) for row in cursor.fetchall()]
 
     def select_snapshots(self, streams: Sequence[str]) -> list[Snapshot]:
         """The snapshots that exist for these streams."""
-        found = []
         with self.datastore.transaction(commit=False) as cursor:
-            for stream in streams:
-                cursor.execute("SELECT stream, version, shape, state FROM snapshots WHERE stream=?", (stream,))
-                row = cursor.fetchone()
-                if row is not None:
-                    found.append(Snapshot(stream=row[0], version=row[1], shape=row[2], state=row[3]))
-        return found
+            cursor.execute(
+                f"SELECT stream, version, shape, state FROM snapshots WHERE stream IN ({_marks(streams)})",  # noqa: S608 - placeholders only
+                streams,
+            )
+            return [Snapshot(stream=row[0], version=row[1], shape=row[2], state=row[3]) for row in cursor.fetchall()]
 
     def select_positions(self, stream: str, versions: Sequence[int]) -> dict[int, tuple[int, bytes]]:
         """Version -> (position, state) of the given versions of a stream, those that exist."""
-        marks = ",".join("?" * len(versions))
         with self.datastore.transaction(commit=False) as cursor:
             cursor.execute(
                 f"SELECT originator_version, position, state FROM {self.events_table_name} "  # noqa: S608 - our own table name
-                f"WHERE originator_id=? AND originator_version IN ({marks})",
+                f"WHERE originator_id=? AND originator_version IN ({_marks(versions)})",
                 (stream, *versions),
             )
             return {row[0]: (row[1], row[2]) for row in cursor.fetchall()}
@@ -227,7 +241,7 @@ class LogRecorder(SQLiteApplicationRecorder):
             conditions.append("position<=?")
             params.append(stop)
         if topics:
-            conditions.append(f"topic IN ({','.join('?' * len(topics))})")
+            conditions.append(f"topic IN ({_marks(topics)})")
             params.extend(topics)
         where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
         statement = (
@@ -246,6 +260,11 @@ class LogRecorder(SQLiteApplicationRecorder):
                 )
                 for row in cursor.fetchall()
             ]
+
+
+def _marks(values: Collection[object]) -> str:
+    """A placeholder for each value."""
+    return ",".join("?" * len(values))
 
 
 def open_log(path: str) -> LogRecorder:

@@ -9,7 +9,7 @@ import os
 import secrets
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -87,6 +87,20 @@ def _own_signal_handlers() -> Iterator[None]:
 def stop_ray() -> None:
     """Leave the cluster; a local one ends with its processes."""
     ray.shutdown()
+
+
+def run_tasks(function: Callable[..., bytes], calls: Sequence[tuple[Any, ...]]) -> Iterator[bytes]:
+    """Call a function once per tuple of arguments, spread over the cluster; results in the order in which they come.
+
+    A task whose worker dies is run again: what is called must not mind.
+    """
+    task = ray.remote(num_cpus=1, max_retries=3)(function)
+    waiting = [task.remote(*arguments) for arguments in calls]
+    while waiting:
+        done, waiting = ray.wait(waiting)
+        for each in done:
+            result: bytes = ray.get(each)
+            yield result
 
 
 def start_host(hosted: type[Any], name: str, place: bytes, hosting: Hosting, telemetry: Telemetry) -> None:

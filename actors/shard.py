@@ -164,18 +164,15 @@ class Shard:
 
     def _prefetch(self, batch: Sequence[Submission]) -> None:
         """Load what the batch needs and memory does not have, from snapshots where they fit."""
-        missing = dict.fromkeys(
-            submission.stream
-            for submission in batch
-            if submission.stream not in self._hosted and self._kind(submission.stream) is not None
-        )
-        for submission in batch:
-            if submission.stream in self._hosted:
-                self._hosted.move_to_end(submission.stream)
+        streams = dict.fromkeys(submission.stream for submission in batch)
+        missing = [stream for stream in streams if stream not in self._hosted and self._kind(stream) is not None]
+        for stream in streams:
+            if stream in self._hosted:
+                self._hosted.move_to_end(stream)
         if not missing:
             return
         loaded: dict[str, Hosted] = {}
-        for snapshot in self._journal.snapshots(list(missing)):
+        for snapshot in self._journal.snapshots(missing):
             if (hosted := self._restore(snapshot)) is not None:
                 loaded[snapshot.stream] = hosted
         for stream in missing:
@@ -245,11 +242,13 @@ class Shard:
         def _decide(self, submission: Submission) -> Reply:
             shard = self._shard
             lease = f"{shard._role}/{shard._bucket(submission.stream)}"
-            if shard._kind(submission.stream) is None or lease not in shard.epochs:
+            kind = shard._kind(submission.stream)
+            if kind is None or lease not in shard.epochs:
                 return Failed(reason=f"{submission.stream} is not hosted here", retryable=True)
             self._leases[lease] = shard.epochs[lease]
             hosted = self._changed.get(submission.stream) or shard._hosted[submission.stream]
-            decider = shard._decider(submission.stream)
+            decider = kind.decider
+            trace = submission.trace
             try:
                 with span("shard.decide", submission.trace.traceparent, stream=submission.stream) as traceparent:
                     events = decider.decide(hosted.state, submission.command, self._at)
@@ -262,6 +261,8 @@ class Shard:
                 return Failed(reason=f"{type(error).__name__}: {error}", retryable=False)
             if not events:
                 return Unchanged(version=version)
+            if traceparent != trace.traceparent:
+                trace = msgspec.structs.replace(trace, traceparent=traceparent)
             for number, event in enumerate(events, start=hosted.version + 1):
                 envelope = Envelope(
                     event=event,
@@ -269,7 +270,7 @@ class Shard:
                     command_id=submission.command_id,
                     commit=self._commit,
                     epoch=shard.epochs[lease],
-                    trace=msgspec.structs.replace(submission.trace, traceparent=traceparent),
+                    trace=trace,
                 )
                 self._entries.append(Entry(stream=submission.stream, version=number, envelope=envelope))
             self._changed[submission.stream] = Hosted(state=state, version=version)
@@ -286,8 +287,8 @@ class Shard:
             return [
                 Snapshot(stream=stream, version=hosted.version, shape=kind.shape, state=_encoded(hosted.state))
                 for stream, hosted in self._changed.items()
-                if (kind := self._shard._kind(stream)) is not None
-                and hosted.version // every > self._version_before(stream) // every
+                if hosted.version // every > self._version_before(stream) // every
+                and (kind := self._shard._kind(stream)) is not None
             ]
 
         def _version_before(self, stream: str) -> int:

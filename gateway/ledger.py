@@ -48,10 +48,17 @@ class Ledger:
         node: this gateway's name: it is the only writer of its answers.
         clock: the time of giving.
         new_id: makes commit ids.
+        at_point: called with the name of each point at which a crash matters; tests and simulations hook in here.
     """
 
     def __init__(
-        self, journal: Journal, *, node: str, clock: Callable[[], datetime], new_id: Callable[[], str]
+        self,
+        journal: Journal,
+        *,
+        node: str,
+        clock: Callable[[], datetime],
+        new_id: Callable[[], str],
+        at_point: Callable[[str], None] = lambda point: None,
     ) -> None:
         self._clock = clock
         shard = Shard(
@@ -62,6 +69,7 @@ class Ledger:
             owner=node,
             clock=clock,
             new_id=new_id,
+            at_point=at_point,
         )
         self._shard = shard
         # One call at a time: what comes during a commit shares the next one.

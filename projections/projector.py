@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from domain.errors import RetryableError
+from domain.errors import FencedError, RetryableError
 from projections.feed import Feed, LogEntry
 from projections.store import Store
 
@@ -99,8 +99,8 @@ class Projector:
             return 0
         try:
             keys |= of_tenant.apply(entries, entries[-1].position)
-        except (RetryableError, sqlite3.OperationalError):
-            raise  # Not the event's fault: the whole turn is tried again.
+        except (FencedError, RetryableError, sqlite3.OperationalError):
+            raise  # Not the event's fault: the whole turn is tried again, by this process or by the store's new owner.
         except Exception as error:  # noqa: BLE001 - the projector's error policy: one event never stops the others
             if len(entries) == 1:
                 return self._park(of_tenant, entries[0], f"{type(error).__name__}: {error}")

@@ -1,6 +1,7 @@
 """A tenant's SQLite file in one generation: checkpoint and parked events beside what a projection keeps.
 
-One process owns the file; several of its threads may use it, one at a time.
+One process owns the file, the last one that opened it: it may remember what the file holds, and whoever owned it
+before can write no more. Several threads of the owner may use it, one at a time.
 """
 
 import sqlite3
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from domain.errors import FencedError
 from projections.feed import LogEntry
 
 _SCHEMA = """
@@ -17,6 +19,8 @@ INSERT OR IGNORE INTO checkpoint VALUES (1, 0);
 CREATE TABLE IF NOT EXISTS parked (
     position INTEGER PRIMARY KEY, stream TEXT NOT NULL, topic TEXT NOT NULL, error TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS parked_stream ON parked (stream);
+CREATE TABLE IF NOT EXISTS owner (only INTEGER PRIMARY KEY CHECK (only = 1), epoch INTEGER NOT NULL);
+INSERT OR IGNORE INTO owner VALUES (1, 0);
 """
 
 
@@ -34,6 +38,8 @@ class Store:
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")
         self._connection.executescript(_SCHEMA + schema)
+        self._path = path
+        [self._epoch] = self._connection.execute("UPDATE owner SET epoch=epoch+1 RETURNING epoch").fetchone()
         self._parked = {row[0] for row in self._connection.execute("SELECT DISTINCT stream FROM parked")}
 
     @contextmanager
@@ -44,10 +50,15 @@ class Store:
 
     @contextmanager
     def writing(self, position: int) -> Iterator[sqlite3.Connection]:
-        """A transaction that also moves the checkpoint to `position`."""
+        """A transaction that also moves the checkpoint to `position`.
+
+        Raises:
+            FencedError: another process has opened the file since, and owns it now.
+        """
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
+                self._check_owner()
                 yield self._connection
                 self._connection.execute("UPDATE checkpoint SET position=? WHERE position<?", (position, position))
                 self._connection.execute("COMMIT")
@@ -55,6 +66,11 @@ class Store:
                 if self._connection.in_transaction:  # SQLite ends it by itself when, for example, the disk is full.
                     self._connection.execute("ROLLBACK")
                 raise
+
+    def _check_owner(self) -> None:
+        [current] = self._connection.execute("SELECT epoch FROM owner").fetchone()
+        if current != self._epoch:
+            raise FencedError(str(self._path), held=self._epoch, current=current)
 
     def position(self) -> int:
         """The last log position that is applied."""

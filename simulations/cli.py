@@ -8,6 +8,7 @@ import msgspec
 import typer
 
 from gateway.cli import app, data, one_line_errors, run, talk
+from simulations.simulate_cli import simulate
 
 main = app
 
@@ -28,6 +29,7 @@ def demo(
         talk.print(f"figures in {json}", style="dim", markup=False, highlight=False)
 
 
+app.add_typer(simulate)
 bench = typer.Typer(name="bench", help="Measure, each in one run with its own limit.", no_args_is_help=True)
 app.add_typer(bench)
 
@@ -91,3 +93,21 @@ def bench_replay(
     with one_line_errors(), tempfile.TemporaryDirectory(prefix="recount-bench-") as directory:
         figures = bench_replay(Path(directory), webhooks, _say)
     _report(figures, "50,000 events/s folded", json)
+
+
+@bench.command("privacy")
+def bench_privacy(
+    texts: Annotated[Path | None, typer.Option(help="labelled texts as presidio-research publishes them (JSON)")] = None,
+    messages: Annotated[int, typer.Option(min=1_000, help="how many messages of chat are generated")] = 20_000,
+    json: Json = None,
+) -> None:
+    """Personal data found by type, and texts per second beside Presidio without a language model in the same run."""
+    from simulations.bench_privacy import bench_privacy
+
+    with one_line_errors():
+        figures = bench_privacy(texts, messages, _say)
+    _report(
+        figures,
+        "recall of 0.99 for every deterministic type and for known names, at most 2 % false, 10 times Presidio's texts/s",
+        json,
+    )

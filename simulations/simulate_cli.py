@@ -1,0 +1,117 @@
+"""`recount simulate`: worlds under faults, one seed or many, here or on a Ray cluster."""
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from domain.errors import TerminalError
+from gateway.cli import data, one_line_errors, talk
+from simulations.faults import Options
+
+simulate = typer.Typer(name="simulate", help="Prove a change safe on virtual time.", no_args_is_help=True)
+
+STEPS = Options().steps
+Json = Annotated[Path | None, typer.Option("--json", help="write the figures to this file as well")]
+
+
+@simulate.command("world")
+def world(
+    seed: Annotated[int | None, typer.Option("--seed", help="one seed, with its story")] = None,
+    seeds: Annotated[str, typer.Option("--seeds", help="many: FIRST..LAST, both included")] = "",
+    steps: Annotated[int, typer.Option("--steps", min=1, help="how many steps of the scheduler have faults")] = STEPS,
+    ray: Annotated[str, typer.Option("--ray", help="spread the seeds over a Ray cluster: local, auto, ray://...")] = "",
+    without: Annotated[str, typer.Option("--without", help="take a mechanism out, e.g. fencing")] = "",
+    removals: Annotated[bool, typer.Option("--removals", help="take each mechanism out and search for it")] = False,
+    json: Json = None,
+) -> None:
+    """Run a node's production parts on virtual time under seeded faults and check what must always hold.
+
+    Exits 1 if an invariant broke; the failing seed is printed with its options and shrunk.
+    """
+    with one_line_errors():
+        if removals:
+            _removals(json)
+        elif seeds:
+            _many(*_range(seeds), steps=steps, ray=ray, json=json)
+        else:
+            _one(0 if seed is None else seed, steps=steps, without=_known(without), json=json)
+
+
+def _known(mechanism: str) -> str:
+    from simulations.removals import REMOVALS
+
+    known = [removal.mechanism for removal in REMOVALS]
+    if mechanism and mechanism not in known:
+        raise TerminalError(f"--without {mechanism!r}: there is {', '.join(known)}")
+    return mechanism
+
+
+def _range(text: str) -> tuple[int, int]:
+    first, separator, last = text.partition("..")
+    if not (separator and first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+        raise TerminalError(f"--seeds {text!r}: write FIRST..LAST, e.g. 0..9999")
+    return int(first), int(last)
+
+
+def _one(seed: int, *, steps: int, without: str, json: Path | None) -> None:
+    from simulations.choices import seeded
+    from simulations.faults import drawn
+    from simulations.sweep import check_seed, wiring_of
+    from simulations.world import simulate as run
+    from simulations.world_report import show_failure
+
+    checked = check_seed(seed, steps=steps, without=without)
+    if checked.violations:
+        show_failure(talk, checked, without=without)
+    else:
+        stream = seeded(seed)
+        outcome = run(drawn(stream.told, steps=steps), stream, wiring_of(without))
+        for line in outcome.story:
+            talk.print(line, markup=False, highlight=False, style="dim")
+    _out(msgspec.structs.replace(checked, story=[]), json)
+    if checked.violations:
+        raise typer.Exit(1)
+
+
+def _many(first: int, last: int, *, steps: int, ray: str, json: Path | None) -> None:
+    from simulations.sweep import on_ray, on_this_machine, sweep
+    from simulations.world_report import show_failure, show_sweep
+
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()]
+    with Progress(*columns, console=talk, transient=True) as progress:
+        task = progress.add_task("seeds", total=last - first + 1)
+
+        def on_progress(done: int, failed: int) -> None:
+            progress.update(task, completed=done, description=f"seeds, {failed} failed" if failed else "seeds")
+
+        swept = sweep(first, last, steps=steps, spread=on_ray(ray) if ray else on_this_machine, on_progress=on_progress)
+    show_sweep(talk, swept)
+    for failed in swept.failures[:1]:
+        show_failure(talk, failed)
+    _out(swept, json)
+    if swept.failures:
+        raise typer.Exit(1)
+
+
+def _removals(json: Path | None) -> None:
+    from simulations.removals import REMOVALS
+    from simulations.world_report import detect, show_removals
+
+    found = []
+    for number, removal in enumerate(REMOVALS):
+        found.append(detect(removal.mechanism, first=number * 10_000, searches=5))
+        talk.print(f"without {removal.mechanism}: {found[-1].seeds} seeds", style="dim", markup=False, highlight=False)
+    show_removals(talk, found)
+    _out(found, json)
+    if any(not each.violation for each in found):
+        raise typer.Exit(1)
+
+
+def _out(figures: object, json: Path | None) -> None:
+    text = msgspec.json.format(msgspec.json.encode(figures), indent=2).decode()
+    data.print(text, markup=False, highlight=False)
+    if json is not None:
+        json.write_text(text + "\n")

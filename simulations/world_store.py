@@ -1,0 +1,122 @@
+"""The log and the vectors of a simulated node: the real recorder with faults, and vectors in memory."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from eventsourcing.persistence import OperationalError, StoredEvent
+from eventsourcing.sqlite import SQLiteDatastore
+
+from actors.recorder import LogRecorder, Snapshot
+from projections.chunking import Chunk
+from projections.embedder import Vectors
+from projections.feed import LogEntry, Page
+from projections.vectors import Hit
+from simulations.faults import Faults
+
+
+class FaultyRecorder(LogRecorder):
+    """The production recorder, whose commits may fail, or fail to say that they happened."""
+
+    def __init__(self, datastore: SQLiteDatastore, faults: Faults, kind: str, on_append: Callable[[], None]) -> None:
+        self._faults = faults
+        self._kind = kind
+        self._on_append = on_append
+        super().__init__(datastore)
+
+    def append(
+        self, events: Sequence[StoredEvent], *, leases: Mapping[str, int], snapshots: Sequence[Snapshot] = ()
+    ) -> Sequence[int]:
+        if self._faults.happens("commit_fails", self._kind):
+            raise OperationalError("database is locked")
+        positions = super().append(events, leases=leases, snapshots=snapshots)
+        self._on_append()
+        if self._faults.happens("commit_unknown", self._kind):
+            raise OperationalError("disk I/O error")
+        return positions
+
+
+class RecorderFeed:
+    """Reads a log through its recorder: the feed of a log that is in memory."""
+
+    def __init__(self, recorder: LogRecorder) -> None:
+        self._recorder = recorder
+
+    def head(self) -> int:
+        return self._recorder.max_notification_id() or 0
+
+    def read(self, after: int, *, limit: int, topics: Sequence[str] = ()) -> Page:
+        head = self.head()
+        if head <= after:
+            return Page(entries=[], position=after)
+        found = self._recorder.select_notifications(after + 1, limit, stop=head, topics=topics)
+        entries = [
+            LogEntry(
+                position=each.id,
+                stream=str(each.originator_id),
+                version=each.originator_version,
+                topic=each.topic,
+                state=each.state,
+            )
+            for each in found
+        ]
+        return Page(entries=entries, position=entries[-1].position if len(entries) == limit else head)
+
+    def stream(self, stream: str) -> list[LogEntry]:
+        return [entry for entry in self.read(0, limit=1_000_000).entries if entry.stream == stream]
+
+
+class MemoryVectors:
+    """Passages by cosine, exact and in memory: `projections.vectors.VectorIndex` without its files and threads.
+
+    What it holds outlives the process that owns it, as files do. Written as soon as `apply` says so: a crash of the
+    process between this and the checkpoint of what lies beside it is what simulations look at.
+    """
+
+    def __init__(self, kept: dict[str, Any]) -> None:
+        self._passages: dict[str, tuple[Chunk, Vectors]] = kept.setdefault("passages", {})
+        self._withdrawn: dict[str, int] = kept.setdefault("withdrawn", {})
+
+    def apply(self, upserts: Sequence[tuple[Chunk, Vectors]], withdrawn: Mapping[str, int], position: int) -> None:  # noqa: ARG002 - what is in memory needs none
+        for document_id, version in withdrawn.items():
+            self._withdrawn[document_id] = max(version, self._withdrawn.get(document_id, 0))
+            self._drop(document_id, version + 1)
+        given = {chunk.document_id: chunk.version for chunk, _ in upserts}
+        for document_id, version in given.items():
+            self._drop(document_id, version)
+        newest = {kept.document_id: kept.version for kept, _ in self._passages.values()}
+        for chunk, vector in upserts:
+            is_older = chunk.version < newest.get(chunk.document_id, 0)
+            if not is_older and chunk.version > self._withdrawn.get(chunk.document_id, 0):
+                self._passages[chunk.chunk_id] = (chunk, vector)
+
+    def _drop(self, document_id: str, before: int) -> None:
+        """Forget what is of a document in versions before one."""
+        old = [
+            chunk_id
+            for chunk_id, (kept, _) in self._passages.items()
+            if kept.document_id == document_id and kept.version < before
+        ]
+        for chunk_id in old:
+            del self._passages[chunk_id]
+
+    def query(self, vectors: Vectors, top_k: int) -> list[list[Hit]]:
+        if not self._passages or not len(vectors):
+            return [[] for _ in vectors]
+        chunks = [chunk for chunk, _ in self._passages.values()]
+        scores = vectors @ np.stack([vector for _, vector in self._passages.values()]).T
+        return [
+            [
+                Hit(
+                    chunk_id=chunks[index].chunk_id,
+                    document_id=chunks[index].document_id,
+                    version=chunks[index].version,
+                    score=float(row[index]),
+                )
+                for index in sorted(range(len(chunks)), key=lambda each: (-row[each], chunks[each].chunk_id))[:top_k]
+            ]
+            for row in scores
+        ]
+
+    def close(self) -> None:
+        """What is in memory stays for the next owner."""
