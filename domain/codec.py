@@ -11,15 +11,19 @@ from typing import Any, get_args
 import msgspec
 
 from domain.answer import AnswerCommand, AnswerEvent
+from domain.conversation import ConversationCommand, ConversationEvent
 from domain.document import DocumentCommand, DocumentEvent
 from domain.ids import StreamId
 from domain.index_generation import IndexCommand, IndexEvent
 from domain.message import Event, Reply, Trace
 from domain.payment_saga import PaymentCommand, PaymentEvent
+from domain.polling import PollCommand, PollEvent
 from domain.webhook import RecordSighting, WebhookSeen
 
-AnyEvent = PaymentEvent | WebhookSeen | DocumentEvent | IndexEvent | AnswerEvent
-AnyCommand = PaymentCommand | RecordSighting | DocumentCommand | IndexCommand | AnswerCommand
+AnyEvent = PaymentEvent | WebhookSeen | DocumentEvent | IndexEvent | AnswerEvent | ConversationEvent | PollEvent
+AnyCommand = (
+    PaymentCommand | RecordSighting | DocumentCommand | IndexCommand | AnswerCommand | ConversationCommand | PollCommand
+)
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -27,7 +31,7 @@ Upcaster = Callable[[dict[str, Any]], dict[str, Any]]
 UPCASTERS: Mapping[tuple[str, int], Upcaster] = {}
 
 
-class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One event as it is kept.
 
     `commit` names the append it came with, to recognise it after an unknown outcome; `epoch` is the lease under which
@@ -43,7 +47,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     trace: Trace = Trace()
 
 
-class Submission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Submission(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One command on its way to the stream it is for. `command_id` makes it recognisable in the log."""
 
     stream: StreamId
@@ -72,7 +76,8 @@ def encode_envelope(
 ) -> tuple[str, bytes]:
     """The event's tag and the envelope's bytes, marked with the event's schema of today."""
     tag = tag_of(type(envelope.event))
-    schema = schema_of(tag, UPCASTERS if upcasters is None else upcasters)
+    table = UPCASTERS if upcasters is None else upcasters
+    schema = schema_of(tag, table) if table else 1
     if schema != envelope.schema:
         envelope = msgspec.structs.replace(envelope, schema=schema)
     return tag, _encoder.encode(envelope)

@@ -9,7 +9,7 @@ Source = Literal["webhook", "pull", "export", "operator"]
 ObjectKind = Literal["intent", "charge", "refund", "dispute", "payout"]
 
 
-class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a provider said, in our words. Amounts are in minor units of `currency` (ISO 4217, upper case).
 
     `fact_id` names the assertion (provider and the provider's event id), so that the same delivery twice is one fact.
@@ -67,7 +67,7 @@ def _assertion(fact: Fact) -> tuple[object, ...]:
     )
 
 
-class RecordedFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class RecordedFact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A fact, and when we knew it: its position in the log and the time of its recording."""
 
     fact: Fact

@@ -1,10 +1,10 @@
 """Amounts in minor units, and how a person reads them."""
 
 # Exponents other than 2, as Stripe sends amounts: https://docs.stripe.com/currencies#zero-decimal and #three-decimal.
-# ISK and UGX have no decimals in ISO 4217 and are sent with two (#special-cases).
+# ISK and UGX have no decimals in ISO 4217 and are sent with two (#special-cases). IQD and LYD are not Stripe's.
 _EXPONENTS = {
     **dict.fromkeys("BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF".split(), 0),
-    **dict.fromkeys("BHD JOD KWD OMR TND".split(), 3),
+    **dict.fromkeys("BHD IQD JOD KWD LYD OMR TND".split(), 3),
 }
 
 

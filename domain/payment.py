@@ -14,7 +14,7 @@ from domain.lifecycle import FINAL, lifecycle_of
 
 PaymentStatus = Literal["pending", "requires_action", "processing", "authorized", "captured", "failed", "canceled"]
 Certainty = Literal["certain", "conflicting", "incomplete"]
-Precedence = tuple[int, int, datetime, int, int, int, str]
+Precedence = tuple[int, int, datetime, int, bool, int, int, str]
 
 
 class PartView(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,8 +59,8 @@ def precedence(fact: Fact) -> Precedence:
     """The total order's key: a provider's sequence, then legality, then its clock, then the usual course.
 
     Legality stands before time because the clocks of a provider's machines disagree: recorded Stripe streams show a
-    `payment_intent.created` that is later than its `succeeded`. Amounts captured and refunded only grow, so they
-    order the snapshots of one charge inside a second.
+    `payment_intent.created` that is later than its `succeeded`. A row of a report tells less than the object itself.
+    Amounts captured and refunded only grow, so they order the snapshots of one charge inside a second.
     """
     table = lifecycle_of(fact.provider, fact.kind)
     return (
@@ -68,6 +68,7 @@ def precedence(fact: Fact) -> Precedence:
         table.phase(fact.status),
         fact.occurred_at,
         table.rank(fact.status),
+        fact.source != "export",
         fact.captured_minor,
         fact.refunded_minor,
         fact.fact_id,
@@ -147,6 +148,8 @@ def fold(payment_id: str, facts: Sequence[Fact], position: int = 0) -> PaymentVi
     status = _status(intent, attempt, payouts)
     winners = [current.winner for current in state.values()]
     chief = intent or attempt or max(payouts or refunds or winners, key=precedence)
+    authorized_minor = _amount(intent, charges, "authorized_minor")
+    captured_minor = _amount(intent, charges, "captured_minor")
     customers = sorted(
         ((fact.occurred_at, fact.fact_id, fact.customer_id) for fact in facts if fact.customer_id), reverse=True
     )
@@ -157,8 +160,8 @@ def fold(payment_id: str, facts: Sequence[Fact], position: int = 0) -> PaymentVi
         status=status,
         amount_minor=chief.amount_minor if intent or charges or payouts else 0,
         currency=chief.currency,
-        authorized_minor=0 if status == "canceled" else _amount(intent, charges, "authorized_minor"),
-        captured_minor=_amount(intent, charges, "captured_minor"),
+        authorized_minor=0 if status == "canceled" else max(authorized_minor, captured_minor),
+        captured_minor=captured_minor,
         refunded_minor=sum(fact.amount_minor for fact in refunds if fact.status == "succeeded"),
         refunds=tuple(_part(fact) for fact in refunds),
         disputes=tuple(_part(fact) for fact in by_kind.get("dispute", ())),
@@ -187,7 +190,7 @@ def _status(intent: Fact | None, attempt: Fact | None, payouts: Sequence[Fact]) 
     """The payment's own lifecycle. A charge that has the money proves more than an intent that has not heard of it."""
     if intent is not None and intent.status in {"captured", "canceled"}:
         return _INTENT_STATUS[intent.status]
-    if attempt is not None and (intent is None or _HELD.get(attempt.status, 0) > _HELD.get(intent.status, 0)):
+    if attempt is not None and (intent is None or _says_more(attempt, intent)):
         return _CHARGE_STATUS.get(attempt.status, "pending")
     if intent is not None:
         return _INTENT_STATUS.get(intent.status, "pending")
@@ -195,6 +198,15 @@ def _status(intent: Fact | None, attempt: Fact | None, payouts: Sequence[Fact]) 
         return _PAYOUT_STATUS.get(max(payouts, key=precedence).status, "pending")
     # Money can only be returned or disputed after it was taken.
     return "captured"
+
+
+def _says_more(attempt: Fact, intent: Fact) -> bool:
+    """Whether an attempt tells more than its intent: it has more of the money, or is the later news where none has any.
+
+    PayPal's order does not hear of it when an attempt to pay it is declined.
+    """
+    held, of_intent = _HELD.get(attempt.status, 0), _HELD.get(intent.status, 0)
+    return held > of_intent or (held == of_intent == 0 and attempt.occurred_at > intent.occurred_at)
 
 
 _HELD: Mapping[str, int] = {"authorized": 1, "captured": 2}

@@ -1,8 +1,12 @@
 """Every setting, its default and its limits. Read once at the edge (`gateway.bootstrap`), passed on as values."""
 
+from typing import Literal
+
 import msgspec
 
 from domain.ids import SOURCE_RE, TENANT_RE
+from domain.mapping_settings import MappingSettings
+from domain.polling import PollSettings
 
 BATCH_MAX = 500  # PostgreSQL through a pipeline hung on inserts of 1,500 and more events; one limit for every store.
 API_KEY_CHARS_MIN = 8
@@ -107,6 +111,34 @@ class TelemetrySettings(Settings, frozen=True, kw_only=True):
     log_level: str = "info"
 
 
+class LimitSettings(Settings, frozen=True, kw_only=True):
+    """How much is taken. Webhooks above it get a 429; what is on the stream above it waits its turn there.
+
+    Args:
+        rate_per_s: messages per second in the long run.
+        burst: how many may come at once after a quiet time.
+    """
+
+    rate_per_s: float = 10_000.0
+    burst: int = 20_000
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` if nothing could ever pass."""
+        if not self.rate_per_s > 0 or self.burst < 1:
+            raise ValueError("rate_per_s: above 0, and burst: at least 1")
+
+
+class QuarantineSettings(Settings, frozen=True, kw_only=True):
+    """What could not be taken in.
+
+    Args:
+        key_file: a file of lines of 64 hexadecimal digits (`openssl rand -hex 32`). With it, messages in quarantine
+            are kept encrypted (AES-256-GCM): with the key of the first line, and read with any of them.
+    """
+
+    key_file: str = ""
+
+
 class SourceSettings(Settings, frozen=True, kw_only=True):
     """A provider that sends a tenant webhooks.
 
@@ -115,12 +147,39 @@ class SourceSettings(Settings, frozen=True, kw_only=True):
         secrets: the signing secrets; several while one is being replaced. Without any, every webhook is refused.
         tolerance_s: how old a signature may be.
         options: what else the provider's scheme needs; its page in docs/sources says what.
+        mapping: how its records are read, if it has no module of its own.
+        limits: how much of this source is taken, below what the tenant may send in all.
+        poll: the API of the provider, if it is asked as well: docs/sources/polling.md.
     """
 
     kind: str = ""
     secrets: tuple[str, ...] = ()
     tolerance_s: int = 300
     options: dict[str, str] = {}
+    mapping: MappingSettings | None = None
+    limits: LimitSettings | None = None
+    poll: PollSettings | None = None
+
+
+Names = Literal["known", "known+gazetteer", "closed"]
+PRIVACY_KEY_CHARS_MIN = 32
+
+
+class PrivacySettings(Settings, frozen=True, kw_only=True):
+    """What personal data is taken out of a tenant's free text, beyond what has a form of its own.
+
+    Args:
+        names: `known` (of known subjects, and after cues such as "my name is"), `known+gazetteer` (common names too) or
+            `closed` (every capitalised word in the middle of a sentence, wherever it comes from).
+        documents: whether knowledge documents are scrubbed as well.
+        region: the country that a phone number without a country code is of, by ISO 3166-1.
+        key: from which tokens are made, at least 32 characters; empty derives one from the node's own secret.
+    """
+
+    names: Names = "known+gazetteer"
+    documents: bool = False
+    region: str = "VN"
+    key: str = ""
 
 
 class TenantSettings(Settings, frozen=True, kw_only=True):
@@ -129,10 +188,14 @@ class TenantSettings(Settings, frozen=True, kw_only=True):
     Args:
         api_keys: bearer credentials. Each belongs to one tenant.
         sources: its providers, by name.
+        privacy: what is taken out of its free text.
+        limits: how much is taken of it, over HTTP and from the stream alike.
     """
 
     api_keys: tuple[str, ...] = ()
     sources: dict[str, SourceSettings] = {}
+    privacy: PrivacySettings = PrivacySettings()
+    limits: LimitSettings = LimitSettings()
 
 
 class NodeSettings(Settings, frozen=True, kw_only=True):
@@ -146,6 +209,7 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
         ray: the processes that do the work.
         shard: each of those that decide.
         ask: answering.
+        quarantine: what could not be taken in.
         telemetry: what is told about the work.
         tenants: by name.
     """
@@ -157,6 +221,7 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     ray: RaySettings = RaySettings()
     shard: ShardSettings = ShardSettings()
     ask: AskSettings = AskSettings()
+    quarantine: QuarantineSettings = QuarantineSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     tenants: dict[str, TenantSettings] = {}
 
@@ -168,6 +233,8 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
             for source in of_tenant.sources:
                 if SOURCE_RE.fullmatch(source) is None:
                     raise ValueError(f"tenants.{tenant}.sources.{source}: use lower-case letters, digits, - and _")
+            if 0 < len(of_tenant.privacy.key) < PRIVACY_KEY_CHARS_MIN:
+                raise ValueError(f"tenants.{tenant}.privacy.key: at least {PRIVACY_KEY_CHARS_MIN} characters, or none")
         keys = [key for of_tenant in self.tenants.values() for key in of_tenant.api_keys]
         if len(keys) != len(set(keys)):
             raise ValueError("tenants: an api key belongs to one tenant; two tenants have the same one")

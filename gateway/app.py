@@ -13,7 +13,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp
 from prometheus_client import REGISTRY
 
-from gateway.http import ask, documents, operations, payments, quarantine, webhooks
+from gateway.http import ask, conversations, documents, operations, payments, quarantine, webhooks
 from gateway.http.access_log import AccessLog
 from gateway.http.context import JsonRequest, tenants_only
 from gateway.http.description import complete
@@ -26,6 +26,7 @@ _ROUTES: list[Any] = [
     *payments.HANDLERS,
     *ask.HANDLERS,
     *documents.HANDLERS,
+    *conversations.HANDLERS,
     *quarantine.HANDLERS,
     *operations.HANDLERS,
 ]

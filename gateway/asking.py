@@ -1,8 +1,10 @@
 """Answering a question: exact cache, micro-batch, one call to the tenant's index shard, composition, ledger."""
 
 import asyncio
+import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
+from hashlib import blake2b
 from typing import Annotated, Any
 
 import msgspec
@@ -112,6 +114,7 @@ class Asker:
         settings: limits.
         clock: the time of asking.
         new_id: makes answer ids.
+        clean: tenant, text -> the text without personal data.
     """
 
     def __init__(
@@ -123,7 +126,10 @@ class Asker:
         settings: AskSettings,
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
+        clean: Callable[[str, str], str] = lambda _, text: scrub(text),
     ) -> None:
+        self._clean = clean
+        self._salt = secrets.token_bytes(16)
         self._call_of = call_of
         self._listener_of = listener_of
         self._ledger = ledger
@@ -141,8 +147,11 @@ class Asker:
             else:
                 self.cache.changed([(tenant, key) for key in keys], change.position)
 
-    async def ask(self, tenant: str, request: AskRequest, trace: Trace) -> AnswerJson:
-        """The answer, entered in the ledger. Raises `ProblemError` or `RetryableError`."""
+    async def ask(self, tenant: str, request: AskRequest, trace: Trace, *, answer_id: str = "") -> AnswerJson:
+        """The answer, entered in the ledger. Raises `ProblemError` or `RetryableError`.
+
+        A caller who names the `answer_id` gets an answer of its own under it, never one that was given to another.
+        """
         _check(request)
         listener = self._listener_of(tenant)
         is_current = request.as_of is None and request.known_at is None
@@ -150,7 +159,7 @@ class Asker:
             self.cache.bypasses += 1
         key = self._key(tenant, request)
         heard = min((listener.projected.get(name, 0) for name in (PAYMENTS, DOCUMENTS)), default=0)
-        if is_current and listener.is_hearing() and request.min_position <= heard:
+        if is_current and listener.is_hearing() and request.min_position <= heard and not answer_id:
             cached = self.cache.get(key)
             if cached is not None:
                 # Nothing that it depends on changed up to the position that was heard last.
@@ -159,7 +168,7 @@ class Asker:
                 return msgspec.structs.replace(
                     cached, cached=True, position=position, lag_ms=0, as_of=timestamp(self._clock())
                 )
-        return await self._answer(tenant, request, trace, key if is_current else None)
+        return await self._answer(tenant, request, trace, key if is_current else None, answer_id or self._new_id())
 
     def _key(self, tenant: str, request: AskRequest) -> Key:
         top_k = self._settings.top_k if request.top_k is None else request.top_k
@@ -167,19 +176,24 @@ class Asker:
             tenant,
             request.customer_id or "",
             request.payment_id or "",
-            " ".join(request.question.split()),
+            # Keyed, and forgotten with the process: what customers ask is not kept as they wrote it.
+            blake2b(" ".join(request.question.split()).encode(), key=self._salt, digest_size=16).hexdigest(),
             str(top_k),
         )
 
-    async def _answer(self, tenant: str, request: AskRequest, trace: Trace, key: Key | None) -> AnswerJson:
+    async def _answer(
+        self, tenant: str, request: AskRequest, trace: Trace, key: Key | None, answer_id: str
+    ) -> AnswerJson:
+        # Ids and amounts are read from the question itself; everything after that sees it without personal data.
         understanding = understand(request.question)
+        question = self._clean(tenant, request.question)
         named = (request.payment_id,) if request.payment_id else (*understanding.payment_ids, *understanding.object_ids)
         gathered = await self._gather(
             tenant,
             Gather(
                 tenant=tenant,
                 min_position=request.min_position,
-                question=request.question,
+                question=question,
                 object_ids=named,
                 scope_customer_id=request.customer_id or "",
                 # Whether something was charged twice shows beside it, not in it.
@@ -190,7 +204,7 @@ class Asker:
             ),
         )
         composition = compose(
-            request.question,
+            question,
             understanding,
             gathered.payments,
             [msgspec.convert(each, Passage, from_attributes=True) for each in gathered.passages],
@@ -205,8 +219,8 @@ class Asker:
         # A provider's clock may be ahead of ours: the answer speaks of all that it was told.
         as_of = request.as_of or max([now, *(payment.occurred_at for payment in said)])
         record = AnswerRecord(
-            answer_id=self._new_id(),
-            question=scrub(request.question),
+            answer_id=answer_id,
+            question=question,
             intent=composition.intent,
             answer=composition.answer,
             customer_id=request.customer_id or "",

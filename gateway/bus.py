@@ -9,7 +9,16 @@ import msgspec
 import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
+from nats.js.api import (
+    AckPolicy,
+    ConsumerConfig,
+    ConsumerInfo,
+    DeliverPolicy,
+    DiscardPolicy,
+    RetentionPolicy,
+    StorageType,
+    StreamConfig,
+)
 from nats.js.errors import NotFoundError
 
 from domain.errors import RetryableError, TerminalError
@@ -17,6 +26,9 @@ from domain.errors import RetryableError, TerminalError
 STREAM = "INGEST"
 SUBJECTS = "ingest.*.*"
 CONSUMER = "intake"
+# Consumers beside it, one for each flow that would keep the others waiting (gateway/lanes.py).
+OWN_LANE_PREFIX = "intake-own-"
+CONSUMERS_PAGE = 256
 ACK_WAIT_S = 10
 # The server takes 1,000 messages in one atomic batch; 100 reach 8,500/s here and answer sooner.
 PUBLISH_BATCH_MAX = 100
@@ -29,6 +41,8 @@ SERVER_HEADER_PREFIX = "nats-"
 BATCH_HEADERS_BYTES_MAX = 200
 PULL_EXPIRES_S = 5
 PULL_CREDIT = 2_000
+PULL_REFUSED_PAUSE_S = 0.2
+ACK_TOKENS = 9
 
 
 def ingest_subject(tenant: str, source: str) -> str:
@@ -73,14 +87,34 @@ async def ensure_stream(client: Client, *, bytes_max: int) -> None:
         await context.update_stream(config)
     except NotFoundError:
         await context.add_stream(config)
-    await context.add_consumer(
+    await add_consumer(client, CONSUMER)
+
+
+async def add_consumer(
+    client: Client, name: str, *, subject: str | None = None, start: int = 1, metadata: dict[str, str] | None = None
+) -> ConsumerInfo:
+    """Make a durable consumer for the intakes, or bring it to these settings.
+
+    Args:
+        client: the connection.
+        name: the consumer's name.
+        subject: the only one that it delivers; every one if not given.
+        start: the first sequence that it delivers.
+        metadata: what is noted with it.
+    """
+    from_start = DeliverPolicy.ALL if start == 1 else DeliverPolicy.BY_START_SEQUENCE
+    return await client.jetstream().add_consumer(
         STREAM,
         ConsumerConfig(
-            durable_name=CONSUMER,
+            durable_name=name,
+            filter_subject=subject,
+            deliver_policy=from_start,
+            opt_start_seq=None if start == 1 else start,
             ack_policy=AckPolicy.EXPLICIT,
             ack_wait=ACK_WAIT_S,
             max_deliver=-1,
             max_ack_pending=20_000,
+            metadata=metadata,
         ),
     )
 
@@ -170,76 +204,144 @@ def _not_taken(error: BaseException) -> RetryableError:
 
 
 class Pull:
-    """Pulls from the durable consumer with standing credit, so that a message is here as soon as it is stored.
+    """Pulls from a durable consumer with standing credit, so that a message is here as soon as it is stored.
 
     The client library's `fetch` waits for a full batch or its timeout; this takes what has come.
+
+    Args:
+        consumer: the consumer's name.
+        credit_max: how many messages may be on their way at most; `PULL_CREDIT` if not given.
+        wake: set when something came; of its own if not given.
     """
 
-    def __init__(self) -> None:
+    def __init__(
+        self, consumer: str = CONSUMER, *, credit_max: int | None = None, wake: asyncio.Event | None = None
+    ) -> None:
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{consumer}"
+        self._credit_max = PULL_CREDIT if credit_max is None else credit_max
         self._inbox = ""
         self._arrived: list[Msg] = []
-        self._wake = asyncio.Event()
+        self._wake = wake or asyncio.Event()
         self._credit = 0
         self._heard_at_s = 0.0
+        self._asks_from_s = 0.0
 
     async def start(self, client: Client) -> None:
+        """Begin to pull."""
         self._client = client
+        self._loop = asyncio.get_running_loop()
         await self._subscribe()
+
+    async def stop(self) -> None:
+        """Hear no more. What was on its way comes again, to whoever pulls then."""
+        await self._subscription.unsubscribe()
 
     async def _subscribe(self) -> None:
         self._inbox = self._client.new_inbox()
         self._credit = 0
-        self._heard_at_s = asyncio.get_running_loop().time()
+        self._heard_at_s = self._loop.time()
         self._subscription = await self._client.subscribe(self._inbox, cb=self._on_message)
-        await self._top_up()
+        await self.ask()
 
     async def _on_message(self, message: Msg) -> None:
-        self._heard_at_s = asyncio.get_running_loop().time()
+        self._heard_at_s = self._loop.time()
         if not message.reply:
             # The request ended (408, 409): what it had left is no longer owed. A message has a way to acknowledge it.
-            self._credit -= int((message.headers or {}).get("Nats-Pending-Messages", self._credit))
+            headers = message.headers or {}
+            if "Nats-Pending-Messages" in headers:
+                self._credit -= int(headers["Nats-Pending-Messages"])
+            else:
+                # Nobody is there to be asked: not yet, or no more.
+                self._credit = 0
+                self._asks_from_s = self._heard_at_s + PULL_REFUSED_PAUSE_S
+                self._loop.call_later(PULL_REFUSED_PAUSE_S, self._wake.set)
         else:
             self._arrived.append(message)
             self._credit -= 1
         self._wake.set()
 
-    async def _top_up(self) -> None:
-        if self._credit > PULL_CREDIT // 2:
+    async def ask(self) -> None:
+        """Ask for more if less than half of the credit is left."""
+        if self._credit > self._credit_max // 2 or self._loop.time() < self._asks_from_s:
             return
-        wanted = PULL_CREDIT - max(self._credit, 0)
+        wanted = self._credit_max - max(self._credit, 0)
         request = {"batch": wanted, "expires": PULL_EXPIRES_S * 1_000_000_000}
         self._credit = max(self._credit, 0) + wanted
-        await self._client.publish(
-            f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{CONSUMER}", msgspec.json.encode(request), reply=self._inbox
-        )
+        await self._client.publish(self._subject, msgspec.json.encode(request), reply=self._inbox)
+
+    def arrived(self) -> list[Msg]:
+        """What has come since the last time; does not wait, and asks for nothing."""
+        arrived, self._arrived = self._arrived, []
+        return arrived
 
     async def take(self, batch_max: int) -> list[Msg]:
         """The messages that have come, at most `batch_max`; waits for the first. May return none: call again."""
         if not self._arrived:
             self._wake.clear()
             # What was asked for may have ended since the last time; nobody would wake us for that again.
-            await self._top_up()
+            await self.ask()
             try:
                 async with asyncio.timeout(PULL_EXPIRES_S):
                     await self._wake.wait()
             except TimeoutError:
-                # A server that came back knows nothing of our request, and says nothing either.
-                if asyncio.get_running_loop().time() - self._heard_at_s > 2 * PULL_EXPIRES_S:
-                    await self._resubscribe()
+                await self.ask_again_if_forgotten()
         taken, self._arrived = self._arrived[:batch_max], self._arrived[batch_max:]
-        await self._top_up()
+        await self.ask()
         return taken
 
-    async def _resubscribe(self) -> None:
+    async def ask_again_if_forgotten(self) -> None:
+        """Ask anew after a long silence: a server that came back knows nothing of our request, and says nothing."""
+        if self._loop.time() - self._heard_at_s > 2 * PULL_EXPIRES_S:
+            await self.renew()
+
+    async def renew(self) -> None:
+        """Ask anew, at once, after a reconnection."""
         await self._subscription.unsubscribe()
         await self._subscribe()
 
-    async def renew(self) -> None:
-        """Ask again at once, after a reconnection."""
-        await self._resubscribe()
+
+async def acknowledge(client: Client, messages: Sequence[Msg]) -> None:
+    """Say that messages are taken in: they do not come again."""
+    for message in messages:
+        await client.publish(message.reply, b"+ACK")
+
+
+async def keep_waiting(client: Client, messages: Sequence[Msg]) -> None:
+    """Say that messages are still worked on: they do not come again for another `ACK_WAIT_S`."""
+    for message in messages:
+        await client.publish(message.reply, b"+WPI")
 
 
 async def pending(client: Client) -> int:
     """Messages in the stream that are not taken in yet: not delivered, or delivered and not acknowledged."""
-    info = await client.jetstream().consumer_info(STREAM, CONSUMER)
-    return (info.num_pending or 0) + (info.num_ack_pending or 0)
+    lanes = [info for info in await consumers(client) if info.name == CONSUMER or info.name.startswith(OWN_LANE_PREFIX)]
+    return sum((info.num_pending or 0) + (info.num_ack_pending or 0) for info in lanes)
+
+
+async def subject_count(client: Client) -> int:
+    """How many different subjects the stream has messages of."""
+    answer = await client.request(f"$JS.API.STREAM.INFO.{STREAM}", b"", timeout=PUBLISH_TIMEOUT_S)
+    reply = msgspec.json.decode(answer.data)
+    if "error" in reply:
+        raise RetryableError(str(reply["error"].get("description", reply["error"])))
+    return int(reply["state"].get("num_subjects", 0))
+
+
+async def consumers(client: Client) -> list[ConsumerInfo]:
+    """Every consumer of the stream."""
+    found: list[ConsumerInfo] = []
+    while page := await client.jetstream().consumers_info(STREAM, offset=len(found)):
+        found += page
+        if len(page) < CONSUMERS_PAGE:
+            break
+    return found
+
+
+def stream_sequence(message: Msg) -> int:
+    """A pulled message's place in the stream.
+
+    Its reply subject is `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`,
+    or, with a domain and an account hash before the stream, two tokens longer and one behind (ADR-15).
+    """
+    tokens = message.reply.split(".")
+    return int(tokens[5] if len(tokens) == ACK_TOKENS else tokens[7])

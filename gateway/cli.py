@@ -8,8 +8,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from domain.errors import RetryableError, TerminalError
@@ -145,6 +147,111 @@ def submit(
     with one_line_errors():
         count = run(lambda: submit_files(nats, tenant, source, files, talk))
     data.print(f"{count} messages published", highlight=False)
+
+
+@app.command("import")
+def import_(
+    tenant: str,
+    source: str,
+    file: Annotated[Path, typer.Argument(help="a CSV file with a header")],
+    nats: Annotated[str, typer.Option("--nats", help="URL of the NATS server")] = "nats://127.0.0.1:4222",
+    config: Config = None,
+    data_dir: Annotated[Path | None, typer.Option("--data", help="where it is kept how far it has come")] = None,
+    encoding: Annotated[str, typer.Option("--encoding", help="utf-8, utf-8-sig, latin-1 or cp1252")] = "utf-8-sig",
+    delimiter: Annotated[str, typer.Option("--delimiter", help="between fields; a tab is \\t")] = ",",
+) -> None:
+    """Publish an export's rows to NATS, each durable; run again, it goes on where it was ended."""
+    from gateway.bootstrap import load_settings
+    from gateway.importing import Import, import_file
+    from gateway.importing_rows import Dialect
+    from gateway.sources import Sources
+
+    with one_line_errors():
+        settings = load_settings(config, overrides={"data": str(data_dir) if data_dir else None})
+        dialect = Dialect(encoding=encoding, delimiter=delimiter.replace("\\t", "\t"))
+        job = Import(tenant=tenant, source=source, file=file, dialect=dialect)
+        folder = Path(settings.data) / "imports"
+        sources = Sources(settings.tenants)
+        summary = run(lambda: import_file(job, url=nats, sources=sources, folder=folder, talk=talk))
+    data.print_json(data=msgspec.to_builtins(summary))
+
+
+quarantine = typer.Typer(name="quarantine", help="What could not be taken in, why, and again.", no_args_is_help=True)
+app.add_typer(quarantine)
+
+Code = Annotated[str | None, typer.Option("--code", help="only this reason")]
+Source = Annotated[str | None, typer.Option("--source", help="only of this source")]
+Since = Annotated[str | None, typer.Option("--since", help="only what came first at or after this time (RFC 3339)")]
+Until = Annotated[str | None, typer.Option("--until", help="only what came first before this time (RFC 3339)")]
+
+
+@quarantine.command("list")
+def list_quarantine(
+    tenant: str,
+    code: Code = None,
+    source: Source = None,
+    since: Since = None,
+    until: Until = None,
+    state: Annotated[str, typer.Option("--state", help="open, requeued, applied or all")] = "open",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1_000)] = 100,
+    gateway: Gateway = GATEWAY,
+    api_key: ApiKey = API_KEY,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """What could not be taken in, oldest first, and how many are open by reason."""
+    given = {"code": code, "source": source, "since": since, "until": until, "state": state, "limit": limit}
+    with one_line_errors():
+        found = request("GET", f"{gateway}/v1/{tenant}/quarantine", api_key, params=_given(given))
+    if as_json:
+        data.print_json(data=found)
+        return
+    table = Table("id", "source", "code", "detail", "state", "deliveries", "first seen at")
+    for entry in found["entries"]:
+        row = (entry[name] for name in ("id", "source", "code", "detail", "state", "deliveries"))
+        table.add_row(*map(escape, map(str, row)), _short(entry["first_seen_at"]))
+    data.print(table)
+    for name, count in sorted(found["open"].items()):
+        talk.print(f"  {count} open: {name}", markup=False, highlight=False, style="dim")
+
+
+@quarantine.command("show")
+def show_quarantined(tenant: str, entry: str, gateway: Gateway = GATEWAY, api_key: ApiKey = API_KEY) -> None:
+    """One entry with its message as it came, as JSON; the body is in base64."""
+    with one_line_errors():
+        data.print_json(data=request("GET", f"{gateway}/v1/{tenant}/quarantine/{entry}", api_key))
+
+
+@quarantine.command("requeue")
+def requeue(
+    tenant: str,
+    entries: Annotated[list[str] | None, typer.Argument(help="ids; without any, all open ones that fit")] = None,
+    code: Code = None,
+    source: Source = None,
+    since: Since = None,
+    until: Until = None,
+    gateway: Gateway = GATEWAY,
+    api_key: ApiKey = API_KEY,
+) -> None:
+    """Send messages in again: some by their ids, or up to 1,000 by reason, source and time."""
+    place = f"{gateway}/v1/{tenant}/quarantine"
+    given = _given({"code": code, "source": source, "since": since, "until": until})
+    with one_line_errors():
+        if entries and given:
+            raise TerminalError("give ids, or what to choose them by, not both")
+        if entries:
+            for entry in entries:
+                request("POST", f"{place}/{entry}/requeue", api_key)
+            count, remaining = len(entries), 0
+        else:
+            answer = request("POST", f"{place}/requeue", api_key, params=given)
+            count, remaining = len(answer["requeued"]), answer["remaining"]
+    data.print(f"{count} messages sent in again", highlight=False)
+    if remaining:
+        talk.print(f"{remaining} more fit; run it again", highlight=False)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}
 
 
 @app.command()

@@ -5,17 +5,22 @@ fold absorbs it.
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 
 import msgspec
 import structlog
 
 from domain.codec import Submission
 from domain.message import Accepted, Failed, Rejected, Reply, Trace
-from gateway.quarantine import Quarantine
+from gateway.privacy.cleanse import cleansed
+from gateway.privacy.scrub import scrub
+from gateway.quarantine import Aside, Quarantine
 from gateway.sources import Sources
 from gateway.sources.port import Unreadable, submissions
+from gateway.tally import Tally
 from projections.tracing import span
 
 CORRELATION_HEADER = "Recount-Correlation-Id"
@@ -74,7 +79,9 @@ class Intake:
         quarantine: keeps what cannot be taken in.
         sources: whose messages can be read.
         clock: the time of receipt.
+        cleanse: takes personal data out of what a command says in free text, before anything keeps it.
         pause: waits that many seconds before commands are sent again.
+        tally: counts messages, and those that were put aside, by tenant and source.
     """
 
     def __init__(
@@ -84,13 +91,17 @@ class Intake:
         *,
         sources: Sources,
         clock: Callable[[], datetime],
+        cleanse: Callable[[Submission], Submission] = cleansed,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        tally: Tally | None = None,
     ) -> None:
         self._submit = submit
         self._quarantine = quarantine
         self._sources = sources
         self._clock = clock
+        self._cleanse = cleanse
         self._pause = pause
+        self._tally = tally or Tally({})
 
     def read(self, message: Incoming) -> Item:
         """What a message leads to. Never raises for what is in the message."""
@@ -110,7 +121,7 @@ class Intake:
         reading = module.read(message.body, headers=provider_headers(message.headers), ref=f"INGEST:{message.sequence}")
         if isinstance(reading, Unreadable):
             return Item(message=message, tenant=tenant, source=source, trace=trace, refused=reading)
-        commands = submissions(tenant, reading, source=source, trace=trace)
+        commands = [self._cleanse(each) for each in submissions(tenant, reading, source=source, trace=trace)]
         return Item(
             message=message, tenant=tenant, source=source, trace=trace, commands=commands, refused=reading.refused
         )
@@ -124,12 +135,26 @@ class Intake:
     async def settle(self, items: Sequence[Item]) -> Settled:
         """Make every message's outcome durable: recorded, known already, or in quarantine with its reason."""
         settled = Settled()
-        replies = await self._until_decided([command for item in items for command in item.commands])
-        start = 0
+        replies = iter(await self._until_decided([command for item in items for command in item.commands]))
+        refused: list[tuple[Item, Unreadable]] = []
+        applied: defaultdict[str, list[str]] = defaultdict(list)
         for item in items:
-            end = start + len(item.commands)
-            await self._conclude(item, replies[start:end], settled)
-            start = end
+            of_item = list(islice(replies, len(item.commands)))
+            reason = _refusal(item, of_item)
+            self._tally.count(item.tenant, item.source, is_quarantined=reason is not None)
+            if reason is not None:
+                refused.append((item, reason))
+                settled.quarantined += 1
+                continue
+            if name := item.message.headers.get(QUARANTINE_HEADER):
+                applied[item.tenant].append(name)
+            if any(isinstance(reply, Accepted) for reply in of_item):
+                settled.recorded += 1
+            else:
+                settled.unchanged += 1
+        if refused or applied:
+            # In a thread: it is synced to the disk, and the loop must keep telling the server that it works.
+            await asyncio.to_thread(self._keep_aside, refused, applied)
         return settled
 
     async def _until_decided(self, commands: Sequence[Submission]) -> list[Reply]:
@@ -143,42 +168,43 @@ class Intake:
                 replies[index] = reply
         return replies
 
-    async def _conclude(self, item: Item, replies: Sequence[Reply], settled: Settled) -> None:
-        refused = item.refused
-        for reply in replies:
-            match reply:
-                case Rejected(code=code, detail=detail):
-                    refused = Unreadable(code=code, detail=detail)
-                case Failed(reason=reason):
-                    refused = Unreadable(code="command.failed", detail=reason)
-        if refused is not None:
-            # In a thread: each is synced to the disk, and the loop must keep telling the server that it works.
-            await asyncio.to_thread(self._set_aside, item, refused)
-            settled.quarantined += 1
-            return
-        if name := item.message.headers.get(QUARANTINE_HEADER):
-            await asyncio.to_thread(self._quarantine.mark, item.tenant, [name], "applied")
-        if any(isinstance(reply, Accepted) for reply in replies):
-            settled.recorded += 1
-        else:
-            settled.unchanged += 1
+    def _keep_aside(self, refused: Sequence[tuple[Item, Unreadable]], applied: Mapping[str, Sequence[str]]) -> None:
+        """Put messages aside, and close the entries of those that were sent in again and are taken in."""
+        # A reason may quote what it could not read.
+        refused = [(item, msgspec.structs.replace(reason, detail=scrub(reason.detail))) for item, reason in refused]
+        asides = [
+            Aside(
+                tenant=item.tenant,
+                source=item.source,
+                raw=item.message.body,
+                headers=item.message.headers,
+                code=reason.code,
+                detail=reason.detail,
+                at=self._clock(),
+            )
+            for item, reason in refused
+        ]
+        for (item, reason), name in zip(refused, self._quarantine.put_all(asides), strict=True):
+            log.warning(
+                "quarantined",
+                tenant=item.tenant,
+                source=item.source,
+                id=name,
+                code=reason.code,
+                detail=reason.detail,
+                correlation_id=item.trace.correlation_id,
+            )
+        for tenant, names in applied.items():
+            self._quarantine.mark(tenant, names, "applied")
 
-    def _set_aside(self, item: Item, refused: Unreadable) -> None:
-        name = self._quarantine.put(
-            item.tenant,
-            item.source,
-            raw=item.message.body,
-            headers=item.message.headers,
-            code=refused.code,
-            detail=refused.detail,
-            at=self._clock(),
-        )
-        log.warning(
-            "quarantined",
-            tenant=item.tenant,
-            source=item.source,
-            id=name,
-            code=refused.code,
-            detail=refused.detail,
-            correlation_id=item.trace.correlation_id,
-        )
+
+def _refusal(item: Item, replies: Sequence[Reply]) -> Unreadable | None:
+    """Why a message goes to quarantine, if it does. What of it could be recorded is recorded all the same."""
+    refused = item.refused
+    for reply in replies:
+        match reply:
+            case Rejected(code=code, detail=detail):
+                refused = Unreadable(code=code, detail=detail)
+            case Failed(reason=reason):
+                refused = Unreadable(code="command.failed", detail=reason)
+    return refused

@@ -17,17 +17,23 @@ from nats.aio.msg import Msg
 from actors.payment_shard import ROLE, Health
 from actors.remote import RayEndpoint
 from actors.router import Dispatch, Router
-from domain.settings import BATCH_MAX, TenantSettings
+from domain.settings import BATCH_MAX, QuarantineSettings, TenantSettings
 from domain.sharding import tenant_bucket_of
-from gateway.bus import ACK_WAIT_S, Pull, connect
+from gateway.bus import ACK_WAIT_S, acknowledge, connect, keep_waiting, stream_sequence
 from gateway.intake import Incoming, Intake, Item, Settled
+from gateway.lanes import Lanes
+from gateway.privacy.cleanse import Cleanser
 from gateway.quarantine import Quarantine
-from gateway.sources import Sources
+from gateway.rate_limit import RateLimits
+from gateway.raw_store import raw_store_of
+from gateway.sources import SOURCES, Sources
+from gateway.tally import Tally
 from projections.tracing import span
 
 BATCHES_IN_FLIGHT_MAX = 2
+# How much of a batch's time a tenant waits at most for the others' messages in it.
+MIXED_BATCH_MAX = 200
 STARTED_TIMEOUT_S = 30.0
-ACK_TOKENS = 9
 
 log = structlog.get_logger("intake")
 
@@ -41,6 +47,8 @@ class IntakePlace(msgspec.Struct, frozen=True, kw_only=True):
     payment_shards: int
     index_hosts: tuple[str, ...]
     tenants: dict[str, TenantSettings]
+    intakes: int = 1
+    quarantine: QuarantineSettings = QuarantineSettings()
 
 
 class IntakeStats(msgspec.Struct, kw_only=True):
@@ -59,6 +67,7 @@ class IntakeHost:
     def __init__(self, place: bytes) -> None:
         self._place = msgspec.msgpack.decode(place, type=IntakePlace)
         self._stats = IntakeStats()
+        self._tally = Tally(self._place.tenants, kinds=SOURCES.keys())
         self._failure: BaseException | None = None
         self._started = threading.Event()
         threading.Thread(target=self._run, name=self._place.name, daemon=True).start()
@@ -71,6 +80,10 @@ class IntakeHost:
             raise self._failure
         stats = {name: float(getattr(self._stats, name)) for name in self._stats.__struct_fields__}
         return msgspec.msgpack.encode(Health(pid=os.getpid(), stats=stats))
+
+    def tallied(self, _: bytes = b"") -> bytes:
+        """The `Tallied` of every tenant and source."""
+        return msgspec.msgpack.encode(self._tally.totals())
 
     def _run(self) -> None:
         try:
@@ -85,23 +98,27 @@ class IntakeHost:
         knowledge = Router([RayEndpoint(name) for name in place.index_hosts], bucket=tenant_bucket_of)
         intake = Intake(
             Dispatch({"document": knowledge, "index": knowledge}, other=payments).submit,
-            Quarantine(Path(place.data)),
+            Quarantine(
+                Path(place.data), tenants=place.tenants.keys(), raw_store=raw_store_of(place.quarantine)
+            ),
             sources=Sources(place.tenants),
             clock=lambda: datetime.now(UTC),
+            cleanse=Cleanser(Path(place.data), place.tenants),
+            tally=self._tally,
         )
-        pull = Pull()
-        client = await connect(place.nats_url, name=place.name, on_reconnected=pull.renew)
-        await pull.start(client)
+        lanes = Lanes(
+            RateLimits(place.tenants, share=1 / place.intakes), tenants=place.tenants.keys(), clock_s=time.monotonic
+        )
+        client = await connect(place.nats_url, name=place.name, on_reconnected=lanes.renew)
+        await lanes.start(client)
         self._started.set()
         slots = asyncio.Semaphore(BATCHES_IN_FLIGHT_MAX)
-        async with asyncio.TaskGroup() as batches:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(lanes.run())
             while True:
                 await slots.acquire()
-                messages = await pull.take(BATCH_MAX)
-                if not messages:
-                    slots.release()
-                    continue
-                task = batches.create_task(self._take_in(intake, client, messages))
+                messages = await lanes.take(BATCH_MAX, mixed_max=MIXED_BATCH_MAX)
+                task = tasks.create_task(self._take_in(intake, client, messages))
                 task.add_done_callback(lambda _: slots.release())
 
     async def _take_in(self, intake: Intake, client: Client, messages: Sequence[Msg]) -> None:
@@ -111,7 +128,7 @@ class IntakeHost:
             read_s = time.perf_counter()
             beat = asyncio.create_task(self._keep_waiting(client, messages))
             try:
-                settled = await intake.take_in(items, partial(_acknowledge, client, messages))
+                settled = await intake.take_in(items, partial(acknowledge, client, messages))
             finally:
                 beat.cancel()
         self._count(settled, len(messages))
@@ -130,8 +147,7 @@ class IntakeHost:
         """Tell the server that the batch is still worked on, so that it is not delivered again meanwhile."""
         while True:
             await asyncio.sleep(ACK_WAIT_S / 3)
-            for message in messages:
-                await client.publish(message.reply, b"+WPI")
+            await keep_waiting(client, messages)
 
     def _count(self, settled: Settled, messages: int) -> None:
         self._stats.messages += messages
@@ -141,23 +157,13 @@ class IntakeHost:
         self._stats.quarantined += settled.quarantined
 
 
-async def _acknowledge(client: Client, messages: Sequence[Msg]) -> None:
-    for message in messages:
-        await client.publish(message.reply, b"+ACK")
-
-
 def _incoming(message: Msg) -> Incoming:
-    """The message with its place in the stream.
-
-    Its reply subject is `$JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>`,
-    or, with a domain and an account hash before the stream, two tokens longer and one behind (ADR-15).
-    """
-    tokens = message.reply.split(".")
+    """The message with its place in the stream."""
     return Incoming(
         subject=message.subject,
         body=message.data,
         headers=message.headers or {},
-        sequence=int(tokens[5] if len(tokens) == ACK_TOKENS else tokens[7]),
+        sequence=stream_sequence(message),
     )
 
 

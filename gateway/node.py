@@ -8,13 +8,14 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import BinaryIO
 
+import httpx
 import msgspec
 import structlog
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from actors.changes import Change
-from actors.index_shard import ROLE as INDEX_ROLE
+from actors.index import ROLE as INDEX_ROLE
 from actors.index_shard import IndexPlace, IndexShard, index_shard_of
 from actors.journal import Journal
 from actors.payment_shard import ROLE as PAYMENT_ROLE
@@ -29,15 +30,24 @@ from domain.settings import NodeSettings
 from domain.sharding import tenant_bucket_of
 from gateway.asking import Asker
 from gateway.bus import Publisher, connect, ensure_stream
+from gateway.certificates import Certificates
 from gateway.changes import Listener
+from gateway.conversations import Answerer
 from gateway.credentials import Credentials
 from gateway.intake_host import IntakeHost, IntakePlace
 from gateway.ledger import Ledger
 from gateway.nats_server import NatsServer
+from gateway.polling import Cursors, pollers_of
+from gateway.privacy.cleanse import Cleanser
 from gateway.quarantine import Quarantine
-from gateway.sources import Sources, without_secrets
+from gateway.rate_limit import RateLimits
+from gateway.raw_store import raw_store_of
+from gateway.sources import SOURCES, Sources, without_secrets
+from gateway.tally import Tallied, Tally, tally_of
+from projections.conversations import Conversations
 from projections.feed import SqliteFeed
 from projections.model_export import ensure_model
+from projections.store import Store
 
 log = structlog.get_logger("node")
 
@@ -59,6 +69,12 @@ class Node:
         self._on_progress = on_progress
         self.credentials = Credentials(settings.tenants)
         self.sources = Sources(settings.tenants)
+        self.cleanser = Cleanser(self.data, settings.tenants)
+        self.limits = RateLimits(settings.tenants)
+        self.tally = Tally(settings.tenants, kinds=SOURCES.keys())
+        # What the intakes counted, by host, as they said last.
+        self.tallied: dict[str, list[Tallied]] = {}
+        self.certificates = Certificates()
         self._stops: list[Callable[[], Awaitable[None]]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._hints: set[asyncio.Task[None]] = set()
@@ -79,6 +95,7 @@ class Node:
         self.is_ready = True
 
     async def _start(self) -> None:
+        self._stops.append(self.certificates.close)
         self._prepare_data()
         await self._start_bus()
         self._on_progress("embedding model")
@@ -110,7 +127,10 @@ class Node:
         self._lock = lock
         self._recorder = open_log(str(log_path(str(self.data))))
         self.feed = SqliteFeed(str(log_path(str(self.data))))
-        self.quarantine = Quarantine(self.data)
+        self.conversations = Conversations(SqliteFeed(str(log_path(str(self.data)))))
+        self.quarantine = Quarantine(
+            self.data, tenants=self.settings.tenants.keys(), raw_store=raw_store_of(self.settings.quarantine)
+        )
 
     async def _start_bus(self) -> None:
         self._on_progress("nats")
@@ -191,6 +211,8 @@ class Node:
                         payment_shards=shards,
                         index_hosts=tuple(f"{INDEX_ROLE}-{number}" for number in range(indexes)),
                         tenants=without_secrets(settings.tenants),
+                        intakes=settings.ray.intakes,
+                        quarantine=settings.quarantine,
                     )
                 ),
                 hosting=Hosting(),
@@ -220,6 +242,7 @@ class Node:
             settings=self.settings.ask,
             clock=now,
             new_id=new_id,
+            clean=self.cleanser.text,
         )
         for endpoint in self._index_endpoints:
             listener = Listener(
@@ -227,6 +250,37 @@ class Node:
             )
             self.listeners.append(listener)
             self._tasks.append(asyncio.create_task(listener.run()))
+        self._start_conversations()
+        self._start_polling()
+
+    def _start_polling(self) -> None:
+        """One task for every source whose API is asked beside its webhooks."""
+        client = httpx.AsyncClient()
+        self._stops.append(client.aclose)
+        cursors = Cursors(Journal(self._recorder), self.payments.submit)
+        for poller in pollers_of(
+            self.settings.tenants, client=client, publish=self.publisher.publish, cursors=cursors, clock=now
+        ):
+            self._tasks.append(asyncio.create_task(poller.run()))
+
+    def _start_conversations(self) -> None:
+        shards = range(self.settings.ray.payment_shards)
+        self.payments = Router([self.supervisor.endpoint(f"{PAYMENT_ROLE}-{shard}") for shard in shards])
+        answerer = Answerer(
+            SqliteFeed(str(log_path(str(self.data)))),
+            self.conversations,
+            Store(self.data / "projectors" / "conversations.sqlite", ""),
+            ask=self.asker.ask,
+            submit=self.payments.submit,
+            clock=now,
+        )
+        self._tasks.append(asyncio.create_task(answerer.run()))
+
+    async def read_tallies(self) -> None:
+        """Ask the intakes what they counted; of one that does not answer, its last word stays."""
+        hosts = [f"intake-{number}" for number in range(self.settings.ray.intakes)]
+        said = await asyncio.gather(*(tally_of(self.supervisor.endpoint(host).call) for host in hosts))
+        self.tallied |= {host: tallied for host, tallied in zip(hosts, said, strict=True) if tallied is not None}
 
     def call_index(self, tenant: str) -> Callable[[str, bytes], Awaitable[bytes]]:
         """How to call the index shard that owns a tenant."""

@@ -11,9 +11,10 @@ from domain.codec import Envelope, decode_envelope
 from domain.ids import split_stream_id
 
 COLUMNS = "position, originator_id, originator_version, topic, state"
+POSITION_MAX = 2**63 - 1
 
 
-class LogEntry(msgspec.Struct, frozen=True, kw_only=True):
+class LogEntry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One event where it lies in the log. It is decoded when it is applied, so that one that cannot be is parked."""
 
     position: int
@@ -87,6 +88,23 @@ class SqliteFeed:
             (stream,),
         ).fetchall()
         return [_entry(row) for row in rows]
+
+    def latest_streams(
+        self, prefix: str, *, before: int | None = None, limit: int, topic: str = ""
+    ) -> list[tuple[str, int]]:
+        """The streams whose names begin with `prefix`, and where the last event of each lies, the newest first.
+
+        `before` leaves out what was appended to since that position; `topic` those that have no such event. Without it
+        an index alone is read.
+        """
+        among = "originator_id>=? AND originator_id<?"
+        names = (prefix, f"{prefix[:-1]}{chr(ord(prefix[-1]) + 1)}")
+        wanted = f" AND originator_id IN (SELECT originator_id FROM stored_events WHERE {among} AND topic=?)"  # noqa: S608 - constant
+        return self._connection.execute(
+            f"SELECT originator_id, max(position) AS last FROM stored_events WHERE {among}{wanted if topic else ''} "  # noqa: S608 - placeholders only
+            "GROUP BY originator_id HAVING last<? ORDER BY last DESC LIMIT ?",
+            (*names, *((*names, topic) if topic else ()), POSITION_MAX if before is None else before, limit),
+        ).fetchall()
 
     def close(self) -> None:
         self._connection.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from domain.codec import tag_of
-from domain.document import DocumentEvent, DocumentPublished, DocumentWithdrawn
+from domain.document import DocumentPublished, DocumentWithdrawn
 from domain.errors import RetryableError
 from projections.chunking import Chunk, chunks
 from projections.embedder import TextEmbedder
@@ -19,6 +19,7 @@ from projections.store import Store
 from projections.vectors import PassageIndex
 
 TOPICS = (tag_of(DocumentPublished), tag_of(DocumentWithdrawn))
+DocumentVersion = DocumentPublished | DocumentWithdrawn
 
 # Withdrawn and replaced passages may still be found by their vectors for a moment; so many more are asked for.
 OVERSAMPLING = 3
@@ -79,7 +80,7 @@ class KnowledgeStore:
         self._at_point = at_point
 
     def apply(self, entries: Sequence[LogEntry], position: int) -> set[str]:
-        latest: dict[str, tuple[DocumentEvent, int]] = {}
+        latest: dict[str, tuple[DocumentVersion, int]] = {}
         for entry in entries:
             event = entry.envelope().event
             assert isinstance(event, DocumentPublished | DocumentWithdrawn), (
@@ -119,7 +120,7 @@ class KnowledgeStore:
     def _index(
         self,
         of_document: Mapping[str, Sequence[Chunk]],
-        latest: Mapping[str, tuple[DocumentEvent, int]],
+        latest: Mapping[str, tuple[DocumentVersion, int]],
         position: int,
     ) -> None:
         """Bring the vectors up to date: all passages of a batch are embedded together."""

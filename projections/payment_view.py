@@ -1,9 +1,10 @@
 """The payments view: every fact of a tenant by payment, and what each payment adds up to."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -20,8 +21,8 @@ CACHED_MAX = 10_000
 POSITION_MAX = 2**63 - 1
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS facts (
-    reference TEXT NOT NULL, fact_id TEXT NOT NULL, body BLOB NOT NULL, PRIMARY KEY (reference, fact_id)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS facts (position INTEGER PRIMARY KEY, reference TEXT NOT NULL, body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS facts_reference ON facts (reference);
 CREATE TABLE IF NOT EXISTS links (
     reference TEXT PRIMARY KEY, payment_id TEXT NOT NULL, position INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS links_payment ON links (payment_id);
@@ -32,6 +33,15 @@ CREATE TABLE IF NOT EXISTS payments (
     body BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS payments_customer ON payments (customer_id, occurred_at, payment_id);
 CREATE INDEX IF NOT EXISTS payments_recent ON payments (occurred_at, payment_id);
+"""
+
+# Every reference that leads to one of the roots over the links up to a position, the roots included. A reference may
+# lead to its payment over another: PayPal's refund names its capture, the capture its authorization, that its order.
+_MEMBERS = """
+WITH RECURSIVE roots (root) AS (VALUES {roots}), members (root, reference) AS (
+    SELECT root, root FROM roots
+    UNION SELECT root, links.reference FROM members CROSS JOIN links ON links.payment_id = members.reference
+    WHERE links.position <= ?)
 """
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -86,43 +96,43 @@ class PaymentStore:
                     raise AssertionError(f"{type(other).__name__} is none of {TOPICS}")
         with self.store.writing(position) as connection:
             connection.executemany("INSERT OR IGNORE INTO links VALUES (?,?,?)", links)
+            keys = self._refold(facts, links)
             connection.executemany(
                 "INSERT OR IGNORE INTO facts VALUES (?,?,?)",
-                [(reference, recorded.fact.fact_id, _encode(recorded)) for reference, recorded in facts],
+                [(recorded.position, reference, _encode(recorded)) for reference, recorded in facts],
             )
             connection.executemany(
                 "INSERT OR IGNORE INTO objects VALUES (?,?,?)",
                 [(recorded.fact.object_id, reference, recorded.position) for reference, recorded in facts],
             )
-            return self._refold(facts, links)
+        return keys
 
     def _refold(self, facts: Sequence[tuple[str, RecordedFact]], links: Sequence[tuple[str, str, int]]) -> set[str]:
-        """Fold every payment that a fact or a link touches again; returns the keys of what changed.
+        """Fold every payment again that a fact (not yet stored) or a link touches; returns the keys of what changed.
 
         Those are the payments and their customers, and every id whose payment may be another than before: an answer
         that nothing is known of a refund must go when the refund comes.
         """
-        keys: set[str] = set()
-        touched: dict[str, list[RecordedFact]] = {}
+        linked = dict.fromkeys(reference for reference, _, _ in links)
+        references = {reference for reference, _ in facts}
         # What is remembered as a payment is no reference to another, unless it has just become one.
-        linked_now = {reference for reference, _, _ in links}
-        roots: dict[str, str] = {each: each for each, _ in facts if each in self._facts and each not in linked_now}
+        roots = self._roots({each for each in references if each not in self._facts} | linked.keys())
+        keys = references | linked.keys()
+        touched: dict[str, list[RecordedFact]] = {}
         for reference, recorded in facts:
-            if reference not in roots:
-                roots[reference] = self._linked(reference)
-            touched.setdefault(roots[reference], []).append(recorded)
-            keys |= {reference, recorded.fact.object_id}
+            touched.setdefault(roots.get(reference, reference), []).append(recorded)
+            keys.add(recorded.fact.object_id)
         moved = []
-        for reference, payment_id, _ in links:
-            keys.add(reference)
-            if self._facts.pop(reference, None) is not None or self._has_facts(reference):
-                self._facts.pop(payment_id, None)
-                touched.setdefault(payment_id, [])
+        for reference in self._with_facts(linked):
+            self._facts.pop(reference, None)
+            self._facts.pop(roots[reference], None)
+            touched.setdefault(roots[reference], [])
+            if reference != roots[reference]:
                 moved.append(reference)
+        self._remember(touched)
         rows = []
-        for payment_id, new in touched.items():
-            current = self._of(payment_id, new)
-            folded = view(payment_id, list(current.values()))
+        for payment_id in touched:
+            folded = view(payment_id, list(self._facts[payment_id].values()))
             if folded is None:
                 continue
             keys |= {payment_id, f"customer:{folded.customer_id}"}
@@ -130,25 +140,34 @@ class PaymentStore:
         with self.store.reading() as connection:
             connection.executemany("INSERT OR REPLACE INTO payments VALUES (?,?,?,?,?)", rows)
             connection.executemany("DELETE FROM payments WHERE payment_id=?", [(reference,) for reference in moved])
+        while len(self._facts) > CACHED_MAX:
+            self._facts.popitem(last=False)
         return keys
 
-    def _of(self, payment_id: str, new: Sequence[RecordedFact]) -> dict[str, RecordedFact]:
-        cached = self._facts.get(payment_id)
-        if cached is None:
-            cached = {recorded.fact.fact_id: recorded for recorded in self._read(payment_id)}
-            self._facts[payment_id] = cached
-            if len(self._facts) > CACHED_MAX:
-                self._facts.popitem(last=False)
-        for recorded in new:
-            cached.setdefault(recorded.fact.fact_id, recorded)
-        self._facts.move_to_end(payment_id)
-        return cached
+    def _remember(self, touched: Mapping[str, Sequence[RecordedFact]]) -> None:
+        """Have the facts of these payments in memory, the stored ones and the new ones."""
+        stored = self._read([payment_id for payment_id in touched if payment_id not in self._facts])
+        for payment_id, new in touched.items():
+            if payment_id in stored:
+                self._facts[payment_id] = {recorded.fact.fact_id: recorded for recorded in stored[payment_id]}
+            cached = self._facts[payment_id]
+            for recorded in new:
+                cached.setdefault(recorded.fact.fact_id, recorded)
+            self._facts.move_to_end(payment_id)
 
-    def _has_facts(self, reference: str) -> bool:
+    def _with_facts(self, references: Collection[str]) -> list[str]:
+        """Those of the references that have facts, under themselves or under what leads to them."""
+        rows = self._of_members(references, "SELECT DISTINCT root FROM members CROSS JOIN facts USING (reference)")
+        found = {row[0] for row in rows}
+        return [reference for reference in references if reference in found]
+
+    def _of_members(self, roots: Collection[str], select: str, until: int = POSITION_MAX) -> list[tuple[Any, ...]]:
+        """What `select` finds among all that leads to the roots up to a position, in one statement for all of them."""
+        if not roots:
+            return []
+        members = _MEMBERS.format(roots=",".join(["(?)"] * len(roots)))
         with self.store.reading() as connection:
-            return (
-                connection.execute("SELECT 1 FROM facts WHERE reference=? LIMIT 1", (reference,)).fetchone() is not None
-            )
+            return connection.execute(members + select, (*roots, until)).fetchall()
 
     def resolve(self, reference: str, known_at: int | None = None) -> str:
         """The payment that a payment's, charge's, refund's or dispute's id belongs to; itself if nothing is known.
@@ -159,33 +178,41 @@ class PaymentStore:
             row = connection.execute(
                 "SELECT reference FROM objects WHERE object_id=? AND position<=?", (reference, _until(known_at))
             ).fetchone()
-        return self._linked(row[0] if row else reference, known_at)
+        found = row[0] if row else reference
+        return self._roots([found], known_at)[found]
 
-    def _linked(self, reference: str, known_at: int | None = None) -> str:
+    def _roots(self, references: Collection[str], known_at: int | None = None) -> dict[str, str]:
+        """Where the links lead from each reference. Of links in a circle, the least member stands for all of them."""
+        links: dict[str, str] = {}
+        followed: set[str] = set()
+        ahead = set(references)
         with self.store.reading() as connection:
-            row = connection.execute(
-                "SELECT payment_id FROM links WHERE reference=? AND position<=?", (reference, _until(known_at))
-            ).fetchone()
-        return row[0] if row else reference
+            while ahead:
+                links |= connection.execute(
+                    f"SELECT reference, payment_id FROM links WHERE reference IN ({','.join('?' * len(ahead))}) "  # noqa: S608 - placeholders only
+                    "AND position<=?",
+                    (*ahead, _until(known_at)),
+                ).fetchall()
+                followed |= ahead
+                ahead = set(links.values()) - followed
+        return {reference: _root(reference, links) for reference in references}
 
     def facts(self, payment_id: str, *, known_at: int | None = None) -> list[RecordedFact]:
         """All facts of a payment (by any of its ids) that are known at a log position, in log order."""
-        return self._read(self.resolve(payment_id, known_at), known_at)
+        resolved = self.resolve(payment_id, known_at)
+        return self._read([resolved], known_at)[resolved]
 
-    def _read(self, payment_id: str, known_at: int | None = None) -> list[RecordedFact]:
+    def _read(self, payment_ids: Collection[str], known_at: int | None = None) -> dict[str, list[RecordedFact]]:
+        """The stored facts of each payment, in log order."""
         until = _until(known_at)
-        with self.store.reading() as connection:
-            rows = connection.execute(
-                "SELECT body FROM facts WHERE reference=?1 "
-                "UNION ALL SELECT body FROM links JOIN facts USING (reference) WHERE payment_id=?1 AND position<=?2",
-                (payment_id, until),
-            ).fetchall()
+        rows = self._of_members(payment_ids, "SELECT root, body FROM members CROSS JOIN facts USING (reference)", until)
         # A fact that came under several references is one fact, known since it came first.
-        found: dict[str, RecordedFact] = {}
-        for recorded in sorted((_decode_fact(row[0]) for row in rows), key=lambda each: each.position):
+        found: dict[str, dict[str, RecordedFact]] = {payment_id: {} for payment_id in payment_ids}
+        decoded = [(root, _decode_fact(body)) for root, body in rows]
+        for root, recorded in sorted(decoded, key=lambda each: each[1].position):
             if recorded.position <= until:
-                found.setdefault(recorded.fact.fact_id, recorded)
-        return list(found.values())
+                found[root].setdefault(recorded.fact.fact_id, recorded)
+        return {payment_id: list(facts.values()) for payment_id, facts in found.items()}
 
     def payment(self, payment_id: str) -> PaymentView | None:
         """The payment as it is known now, by any of its ids."""
@@ -200,7 +227,7 @@ class PaymentStore:
         if as_of is None and known_at is None:
             return self.payment(payment_id)
         resolved = self.resolve(payment_id, known_at)
-        return view(resolved, self._read(resolved, known_at), as_of=as_of, known_at=known_at)
+        return view(resolved, self._read([resolved], known_at)[resolved], as_of=as_of, known_at=known_at)
 
     def payments(self, *, customer_id: str = "", status: str = "", limit: int = 50, cursor: str = "") -> Listed:
         """A page of payments, newest first, of one customer or in one status if given."""
@@ -234,6 +261,16 @@ class PaymentStore:
 
     def close(self) -> None:
         self.store.close()
+
+
+def _root(reference: str, links: Mapping[str, str]) -> str:
+    path: list[str] = []
+    while reference not in path:
+        path.append(reference)
+        if reference not in links:
+            return reference
+        reference = links[reference]
+    return min(path[path.index(reference) :])
 
 
 def _until(known_at: int | None) -> int:

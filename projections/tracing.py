@@ -3,8 +3,8 @@
 While no exporter is configured (`actors.telemetry`), a span costs a comparison.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from opentelemetry.trace import Tracer, TracerProvider
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -20,14 +20,15 @@ def trace_to(provider: TracerProvider | None) -> None:
     _tracer = provider.get_tracer("recount") if provider is not None else None
 
 
-@contextmanager
-def span(name: str, traceparent: str = "", **attributes: str | int) -> Iterator[str]:
+def span(name: str, traceparent: str = "", **attributes: str | int) -> AbstractContextManager[str]:
     """A span under `traceparent`; gives its own, to be carried on. While tracing is off, what came is carried on."""
-    if _tracer is None:
-        yield traceparent
-        return
+    return nullcontext(traceparent) if _tracer is None else _traced(_tracer, name, traceparent, attributes)
+
+
+@contextmanager
+def _traced(tracer: Tracer, name: str, traceparent: str, attributes: Mapping[str, str | int]) -> Iterator[str]:
     context = _propagator.extract({"traceparent": traceparent}) if traceparent else None
-    with _tracer.start_as_current_span(name, context=context, attributes=attributes):
+    with tracer.start_as_current_span(name, context=context, attributes=attributes):
         carrier: dict[str, str] = {}
         _propagator.inject(carrier)
         yield carrier.get("traceparent", traceparent)

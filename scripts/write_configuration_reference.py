@@ -6,14 +6,17 @@
 import inspect
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Literal, get_args, get_origin
 
 import msgspec
 
+from domain.mapping_settings import AmountSettings, FieldSettings, TimeSettings
 from domain.settings import ACTORS_MAX, API_KEY_CHARS_MIN, BATCH_MAX, NodeSettings, SourceSettings, TenantSettings
 from gateway.bootstrap import DEFAULT_FILE, NOT_SETTINGS, PREFIX
+from gateway.sources import MADE, SOURCES
 
 FILE = Path(__file__).resolve().parents[1] / "docs" / "configuration.md"
 
@@ -45,7 +48,8 @@ _LIMITS = f"""\
 ## Limits
 
 - A tenant's name has lower-case letters, digits and hyphens, 63 at most. It is part of paths, subjects and streams.
-- A source's name has lower-case letters, digits, `-` and `_`, 32 at most. There is one source so far: `stripe`.
+- A source's name has lower-case letters, digits, `-` and `_`, 32 at most. Its `kind`, or else its name, is one of
+  {", ".join(f"`{kind}`" for kind in [*SOURCES, *MADE])}.
 - An API key has at least {API_KEY_CHARS_MIN} characters and belongs to one tenant.
 - `payment_shards`, `index_shards` and `intakes` are 1 to {ACTORS_MAX} each.
 - `shard.aggregates_max` is at least {BATCH_MAX}: a batch must fit into memory.
@@ -64,7 +68,10 @@ def reference() -> str:
     tenants = [
         _table("`[tenants.NAME]`", TenantSettings),
         _NO_VARIABLES,
+        *_sections("tenants.NAME", TenantSettings),
         _table("`[tenants.NAME.sources.SOURCE]`", SourceSettings),
+        *_sections("tenants.NAME.sources.SOURCE", SourceSettings),
+        *(_table(f"{kind.capitalize()} in a mapping", settings) for settings, kind in _IN_PLACE.items()),
     ]
     return "\n".join([_INTRO, _table("At the top", NodeSettings, PREFIX), *tables, *tenants, _LIMITS, _variables()])
 
@@ -75,16 +82,38 @@ def _table(heading: str, settings: type[msgspec.Struct], prefix: str = "") -> st
     head = ["key", "type", "default", *(["environment"] if prefix else []), "meaning"]
     rows = [head, ["---"] * len(head)]
     for field in msgspec.structs.fields(settings):
-        if not _is_section(field.type) and get_origin(field.type) is not dict:
+        if not _is_section(field.type) and _section_of_dict(field.type) is None:
             variable = [f"`{prefix}{field.name.upper()}`"] if prefix else []
-            rows.append(
-                [f"`{field.name}`", _type(field.type), f"`{_toml(field.default)}`", *variable, said[field.name]]
-            )
+            rows.append([f"`{field.name}`", _type(field.type), _default(field), *variable, said[field.name]])
     return f"## {heading}\n\n" + "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
+def _sections(under: str, settings: type[msgspec.Struct]) -> Iterator[str]:
+    """The tables of the sections inside a section; of those of which there may be several, under double brackets."""
+    for field in msgspec.structs.fields(settings):
+        inner = _section_of(field.type)
+        if inner is not None:
+            name = f"{under}.{field.name}"
+            yield _table(f"`[[{name}]]`" if get_origin(field.type) is tuple else f"`[{name}]`", inner)
+            yield from _sections(name, inner)
+
+
+def _section_of(of: Any) -> type[msgspec.Struct] | None:  # noqa: ANN401 - a field's annotation
+    """The section that a field is, whether it has to be there, may be there or may be there several times."""
+    if get_origin(of) is tuple:
+        of = get_args(of)[0]
+    elif get_origin(of) is UnionType and NoneType in get_args(of):
+        of = next(each for each in get_args(of) if each is not NoneType)
+    return of if isinstance(of, type) and issubclass(of, msgspec.Struct) else None
+
+
+def _section_of_dict(of: Any) -> type[msgspec.Struct] | None:  # noqa: ANN401 - a field's annotation
+    """The section that a field has by names, such as the tenants."""
+    return _section_of(get_args(of)[1]) if get_origin(of) is dict else None
+
+
 def _is_section(of: Any) -> bool:  # noqa: ANN401 - a field's annotation
-    return isinstance(of, type) and issubclass(of, msgspec.Struct)
+    return _section_of(of) is not None
 
 
 def meanings(settings: type[msgspec.Struct]) -> dict[str, str]:
@@ -97,13 +126,35 @@ def meanings(settings: type[msgspec.Struct]) -> dict[str, str]:
 
 
 def _type(of: Any) -> str:  # noqa: ANN401 - a field's annotation
+    """A field's type in the words of TOML."""
+    if of in _IN_PLACE:
+        return _IN_PLACE[of]
     if get_origin(of) is tuple:
         return f"list of {_type(get_args(of)[0])}"
-    return {str: "string", int: "integer", float: "number"}[of]
+    if get_origin(of) is dict:
+        return f"table of {_type(get_args(of)[1])}"
+    if get_origin(of) is UnionType:
+        return " or ".join(_type(each) for each in get_args(of))
+    if get_origin(of) is Literal:
+        return "string"
+    return {str: "string", int: "integer", float: "number", bool: "boolean"}[of]
 
 
-def _toml(value: object) -> str:
-    return "[]" if value == () else msgspec.json.encode(value).decode()
+# What stands in the place of a path: `status = { path = ..., table = ... }`.
+_IN_PLACE: Mapping[type[msgspec.Struct], str] = {
+    FieldSettings: "field",
+    AmountSettings: "amount",
+    TimeSettings: "time",
+}
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    """The default as TOML writes it; empty for what has to be set."""
+    if field.required:
+        return ""
+    if field.default_factory is not msgspec.NODEFAULT:
+        return "`{}`"
+    return "`[]`" if field.default == () else f"`{msgspec.json.encode(field.default).decode()}`"
 
 
 def _variables() -> str:

@@ -24,6 +24,7 @@ from gateway.bus import CONSUMER, STREAM, Outgoing, ingest_subject
 from gateway.node import Node
 from gateway.serve import running
 from projections.feed import Feed
+from projections.retrieval import GetPayment
 from simulations.bench_stack import API_KEY, SECRET, TENANT
 from simulations.http_load import percentile
 from simulations.stripe_traffic import generate
@@ -76,14 +77,15 @@ async def bench_ingest(data: str, webhooks: int, steady_s: float, say: Callable[
         await _publish(node, backlog)
         say("the peer: fetch and acknowledge, nothing else")
         peer = await _fetch_and_ack(node.bus, len(backlog))
+        await _open_tenant(node)
         say("taking in the backlog")
-        seconds = await _take_in(node)
+        taken, seconds = await _take_in(node)
         say(f"steady {STEADY_PER_SECOND}/s for {steady_s:g} s")
         visible_ms, rate = await _steady(node, steady)
-    per_second = len(backlog) / seconds
+    per_second = taken / seconds
     p95_ms = percentile(visible_ms, 0.95)
     return IngestReport(
-        webhooks=len(backlog),
+        webhooks=taken,
         seconds=round(seconds, 2),
         per_second=round(per_second, 1),
         fetch_and_ack_per_second=round(peer, 1),
@@ -152,25 +154,32 @@ async def _fetch_and_ack(client: Client, count: int) -> float:
     return count / seconds
 
 
-async def _take_in(node: Node) -> float:
-    """Seconds from the first delivery to the intake until everything is acknowledged and visible."""
+async def _open_tenant(node: Node) -> None:
+    """Have the tenant's stores open: its first event would wait for Chroma's import, which takes over a second."""
+    query = GetPayment(tenant=TENANT, payment_id="unknown")
+    await node.call_index(TENANT)("query", msgspec.msgpack.encode([query]))
+
+
+async def _take_in(node: Node) -> tuple[int, float]:
+    """How many messages were not settled yet when the intake was first seen at work, and the seconds from then on.
+
+    The end is when everything is acknowledged and visible.
+    """
     context = node.bus.jetstream()
     [listener] = node.listeners
     await _pause(node.bus, None)
-    started_s: float | None = None
+    taken, started_s = 0, time.perf_counter()
     while True:
         info = await context.consumer_info(STREAM, CONSUMER)
         if not info.num_pending and not info.num_ack_pending:
             break
         # A paused consumer lets the intake's request run out: until it asks anew, seconds pass that are the pause's.
-        if started_s is None and info.num_ack_pending:
-            started_s = time.perf_counter()
+        if not taken and info.num_ack_pending:
+            taken, started_s = (info.num_pending or 0) + info.num_ack_pending, time.perf_counter()
         await asyncio.sleep(TICK_S)
-    if started_s is None:
-        started_s = time.perf_counter()
     if not await listener.wait_for((PAYMENTS,), node.feed.head(), PROJECTED_TIMEOUT_S):
         raise TerminalError("the payments view did not catch up with the log")
-    return time.perf_counter() - started_s
+    return taken, time.perf_counter() - started_s
 
 
 async def _steady(node: Node, bodies: Sequence[bytes]) -> tuple[list[float], float]:

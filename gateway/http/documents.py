@@ -67,7 +67,7 @@ async def _decide(
         command_id=trace.correlation_id,
         trace=trace,
     )
-    [reply] = await node.knowledge.submit([submission])
+    [reply] = await node.knowledge.submit([node.cleanser(submission)])
     match reply:
         case Accepted(version=version, position=position):
             return DocumentVersion(version=version, position=position)

@@ -8,7 +8,7 @@ from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
 from nats.errors import Error as NatsError
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from actors.index import DOCUMENTS, PAYMENTS
 from domain.errors import RetryableError
@@ -118,8 +118,8 @@ class NodeCollector:
     def __init__(self, node: Node) -> None:
         self._node = node
 
-    def collect(self) -> list[GaugeMetricFamily]:
-        """One family per figure, labelled by host. No tenant is a label: there may be thousands."""
+    def collect(self) -> list[GaugeMetricFamily | CounterMetricFamily]:
+        """One family per figure, labelled by host."""
         families: dict[str, GaugeMetricFamily] = {}
         for host, health in self._node.supervisor.health().items():
             up = families.setdefault(
@@ -140,11 +140,24 @@ class NodeCollector:
             of_cache.add_metric([figure], getattr(cache, figure))
         of_cache.add_metric(["entries"], len(cache))
         head = GaugeMetricFamily("recount_log_head", "The last position in the log", value=self._node.feed.head())
-        return [*families.values(), replaced, of_cache, head]
+        return [*families.values(), replaced, of_cache, head, *_tallies(self._node)]
+
+
+def _tallies(node: Node) -> list[CounterMetricFamily]:
+    """What came, and what of it was put aside. Labels are names of the configuration, and one for all others."""
+    labels = ["host", "tenant", "source"]
+    came = CounterMetricFamily("recount_source_messages_total", "Messages by tenant and source", labels=labels)
+    put_aside = CounterMetricFamily("recount_source_quarantined_total", "Messages put aside", labels=labels)
+    for host, tallied in {"gateway": node.tally.totals(), **node.tallied}.items():
+        for each in tallied:
+            came.add_metric([host, each.tenant, each.source], each.messages)
+            put_aside.add_metric([host, each.tenant, each.source], each.quarantined)
+    return [came, put_aside]
 
 
 @get("/metrics", summary="Prometheus metrics", tags=["operations"], opt={"is_public": True}, include_in_schema=False)
-async def metrics() -> Response[bytes]:
+async def metrics(request: AnyRequest) -> Response[bytes]:
+    await node_of(request).read_tallies()
     # As a header: the framework would add a second charset to a media type.
     return Response(await asyncio.to_thread(generate_latest, REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
 

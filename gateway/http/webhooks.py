@@ -1,20 +1,26 @@
 """`POST /v1/{tenant}/webhooks/{source}`: verified, published durably, answered. Everything else happens later."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
-from litestar import post
-from litestar.openapi.spec import OpenAPIMediaType, OpenAPIType, Operation, RequestBody, Schema
+from litestar import Response, post
+from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, OpenAPIType, Operation, RequestBody, Schema
+from litestar.status_codes import HTTP_204_NO_CONTENT
 
 from domain.errors import RetryableError, TerminalError
+from domain.settings import SourceSettings
 from gateway.bus import Outgoing, ingest_subject
 from gateway.http.context import AnyRequest, node_of, trace_of
+from gateway.http.limits import check_rate, take_rate
 from gateway.http.problems import ProblemError, problems
 from gateway.intake import CORRELATION_HEADER, PROVIDER_HEADER_PREFIX, TRACEPARENT_HEADER, provider_headers
 from gateway.node import Node
-from gateway.sources.port import SourceModule, Trust, Unreadable
+from gateway.sources import SOURCES
+from gateway.sources.port import Acknowledgement, SourceModule, Trust, Unreadable
 
 KEPT_HEADER_BYTES_MAX = 4_096
 _NOT_KEPT = frozenset({"authorization", "cookie", "host", "connection", "content-length", "traceparent"})
@@ -27,8 +33,8 @@ class WebhookAccepted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @dataclass
-class _RawBody(Operation):
-    """The description of a body that the framework does not read for us."""
+class _Webhook(Operation):
+    """The description of a body that the framework does not read for us, and of what each provider wants to hear."""
 
     def __post_init__(self) -> None:
         self.request_body = RequestBody(
@@ -36,38 +42,82 @@ class _RawBody(Operation):
             content={"application/json": OpenAPIMediaType(schema=Schema(type=OpenAPIType.OBJECT))},
             required=True,
         )
+        self.responses = {**(self.responses or {}), **_described(SOURCES)}
+
+
+def _described(sources: Mapping[str, SourceModule]) -> dict[str, OpenAPIResponse]:
+    """The success of every source that wants another than 202, by its status."""
+    wishes = {name: source.acknowledgement for name, source in sources.items()}
+    found: dict[str, OpenAPIResponse] = {}
+    for status in sorted({wish.status for wish in wishes.values()} - {Acknowledgement().status}):
+        named = {name: wish for name, wish in wishes.items() if wish.status == status}
+        contents = {
+            wish.media_type: OpenAPIMediaType(schema=_schema_of(wish)) for wish in named.values() if _has_body(wish)
+        }
+        found[str(status)] = OpenAPIResponse(
+            description=f"durable, as {', '.join(sorted(named))} wants to hear it", content=contents or None
+        )
+    return found
+
+
+def _schema_of(wish: Acknowledgement) -> Schema:
+    return Schema(type=OpenAPIType.STRING if wish.media_type.startswith("text/") else OpenAPIType.OBJECT)
+
+
+def _has_body(wish: Acknowledgement) -> bool:
+    return wish.status != HTTP_204_NO_CONTENT
 
 
 @post(
     "/v1/{tenant:str}/webhooks/{source:str}",
     status_code=202,
     summary="Take a provider's webhook",
-    description="The raw body as the provider signed it. 202 once it is durable; everything else happens later.",
+    description="The raw body as the provider signed it. Success once it is durable; everything else happens later.",
     responses=problems(
         s400="the body cannot be read; it is kept in quarantine",
         s401="the signature is missing, wrong or too old",
         s404="no such tenant or source",
         s413="the body is too large",
+        s429="more than the tenant's rate; nothing was taken",
         s503="not durable now; send it again",
     ),
     tags=["webhooks"],
     opt={"is_public": True},
-    operation_class=_RawBody,
+    operation_class=_Webhook,
     request_max_body_size=None,  # The node's own setting bounds it.
 )
-async def take_webhook(tenant: str, source: str, request: AnyRequest) -> WebhookAccepted:
+async def take_webhook(tenant: str, source: str, request: AnyRequest) -> Response[WebhookAccepted]:
     node = node_of(request)
-    of_tenant = node.settings.tenants.get(tenant)
     module = node.sources.of(tenant, source)
+    of_tenant = node.settings.tenants.get(tenant)
     if of_tenant is None or isinstance(module, Unreadable) or source not in of_tenant.sources:
         raise ProblemError(404, "source.unknown", "there is no such tenant or source")
+    check_rate(node, tenant, source)
+    wish = module.acknowledgement
+    try:
+        async with asyncio.timeout(wish.within_s):
+            name = await _take(node, module, tenant, source, request)
+    except TimeoutError as error:
+        detail = f"it was not durable within {wish.within_s:g} s; send it again"
+        raise ProblemError(503, "webhook.not_durable", detail, {"Retry-After": "1"}) from error
+    request.scope["state"]["log"] = {"tenant": tenant, "source": source, "id": name}
+    return _acknowledged(wish, name)
+
+
+def _acknowledged(wish: Acknowledgement, name: str) -> Response[Any]:
+    """The success that the provider wants to hear; without a wish of its own, where the message lies."""
+    if not _has_body(wish):
+        return Response(None, status_code=wish.status)
+    body = wish.body.encode() or msgspec.json.encode(WebhookAccepted(id=name))
+    return Response(body, status_code=wish.status, media_type=wish.media_type)
+
+
+async def _take(node: Node, module: SourceModule, tenant: str, source: str, request: AnyRequest) -> str:
+    """Verify and publish; returns where the message lies in the stream. Raises `ProblemError`."""
     raw = await _body(request, node.settings.http.body_bytes_max)
-    settings = of_tenant.sources[source]
     headers = {name.lower(): value for name, value in request.headers.items()}
-    trust = Trust(secrets=settings.secrets, tolerance_s=settings.tolerance_s, options=settings.options)
-    reason = module.verify(headers, raw, trust=trust, now=datetime.now(UTC))
-    if reason is not None:
-        raise ProblemError(401, reason, _ADVICE.get(reason, "the signature does not fit this body and our secret"))
+    await _verify(node, module, node.settings.tenants[tenant].sources[source], headers, raw)
+    take_rate(node, tenant, source)
     trace = trace_of(request)
     kept = {f"{PROVIDER_HEADER_PREFIX}{name}": value for name, value in headers.items() if name not in _NOT_KEPT}
     if sum(map(len, kept)) + sum(map(len, kept.values())) > KEPT_HEADER_BYTES_MAX:
@@ -84,13 +134,37 @@ async def take_webhook(tenant: str, source: str, request: AnyRequest) -> Webhook
         ) from error
     except TerminalError as error:
         raise ProblemError(413, "body.too_large", error.reason) from error
-    request.scope["state"]["log"] = {"tenant": tenant, "source": source, "id": f"INGEST:{sequence}"}
-    return WebhookAccepted(id=f"INGEST:{sequence}")
+    return f"INGEST:{sequence}"
+
+
+async def _verify(
+    node: Node, module: SourceModule, settings: SourceSettings, headers: Mapping[str, str], raw: bytes
+) -> None:
+    """Raises `ProblemError` 401 for what the provider did not sign, 503 if its certificate cannot be had now."""
+    try:
+        certificates = await node.certificates.of(module, headers)
+    except RetryableError as error:
+        detail = f"{error.reason}; send it again"
+        raise ProblemError(503, "webhook.certificate_away", detail, {"Retry-After": "1"}) from error
+    trust = Trust(
+        secrets=settings.secrets,
+        tolerance_s=settings.tolerance_s,
+        options=settings.options,
+        certificates=certificates,
+    )
+    reason = module.verify(headers, raw, trust=trust, now=datetime.now(UTC))
+    if reason is not None:
+        raise ProblemError(401, reason, _ADVICE.get(reason, "the signature does not fit this body and our secret"))
 
 
 _ADVICE = {
     "signature.missing": "the request carries no signature header",
     "signature.malformed": "the signature header cannot be read",
+    "signature.no_secret": "no secret that can be one is configured for this source",
+    "signature.wrong_credentials": "the request has not the user and password that the source's basic_auth asks for",
+    "signature.no_webhook_id": "set the option webhook_id of this source; the provider signs it with every message",
+    "signature.certificate_missing": "there is no certificate where the request says that it is",
+    "signature.certificate_untrusted": "the certificate that the request points to is not the provider's, or not valid",
     "signature.too_old": "the signature is older than the tolerance; check the clock, or send it signed anew",
 }
 
@@ -116,6 +190,7 @@ async def _refuse_unreadable(
     """A signed body that is no event at all is kept and refused: sending it again will not mend it."""
     reading = module.read(raw, headers=provider_headers(kept), ref="")
     if isinstance(reading, Unreadable) and reading.code.startswith("body."):
+        node.tally.count(tenant, source, is_quarantined=True)
         name = await asyncio.to_thread(
             node.quarantine.put,
             tenant,

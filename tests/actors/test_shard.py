@@ -346,7 +346,7 @@ def test_a_snapshot_spares_the_events_before_it(recorder: LogRecorder) -> None:
 
 
 def test_the_shape_of_a_state_names_its_fields(shard: Shard) -> None:
-    assert shard._kinds["document"].shape == "Document(version,is_withdrawn,published)"
+    assert shard._kinds["document"].shape == "Document(version,is_withdrawn,published,dated)"
     assert shard._kinds["document"].state is Document
 
 

@@ -18,6 +18,14 @@ import yaml
 from typer.testing import CliRunner
 
 from actors.shard import Stats
+from domain.mapping_settings import (
+    AmountSettings,
+    DocumentSettings,
+    FactSettings,
+    FieldSettings,
+    MappingSettings,
+    TimeSettings,
+)
 from domain.settings import NodeSettings, SourceSettings, TenantSettings
 from gateway.bootstrap import load_settings
 from simulations.cli import main
@@ -174,10 +182,12 @@ def test_every_command_explains_itself(name: str) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_every_option_of_a_command_that_is_shown_exists(document: Path) -> None:
     for line in code(document):
-        match = re.search(r"(?:^|[\s$])recount ([a-z]+)(.*)", line)
-        if match is None or match[1] not in commands():
+        match = re.search(r"(?:^|[\s$])recount ([a-z]+(?: [a-z]+)?)(.*)", line)
+        names = [match[1], match[1].split()[0]] if match is not None else []
+        name = next((each for each in names if each in commands()), None)
+        if match is None or name is None:
             continue
-        known = {option for parameter in commands()[match[1]].params for option in parameter.opts}
+        known = {option for parameter in commands()[name].params for option in parameter.opts}
         assert set(re.findall(r"(?<=\s)--[a-z][a-z-]*", match[2])) <= known | {"--help"}, f"{name_of(document)}: {line}"
 
 
@@ -305,6 +315,12 @@ def test_the_configuration_reference_is_current() -> None:
         NodeSettings,
         TenantSettings,
         SourceSettings,
+        MappingSettings,
+        FactSettings,
+        DocumentSettings,
+        FieldSettings,
+        AmountSettings,
+        TimeSettings,
         *(f.type for f in msgspec.structs.fields(NodeSettings) if isinstance(f.type, type)),
     ],
     ids=lambda each: each.__name__,

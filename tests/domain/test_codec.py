@@ -20,12 +20,22 @@ from domain.codec import (
     encode_submissions,
     tag_of,
 )
+from domain.conversation import (
+    AnswerMessage,
+    IdentifyCustomer,
+    RecordDelivered,
+    RecordFollowing,
+    RecordMessage,
+    RecordSeen,
+    RequestErasure,
+)
 from domain.document import DocumentWithdrawn, PutDocument, WithdrawDocument
 from domain.errors import Rejection
 from domain.ids import stream_id
 from domain.index_generation import ActivateGeneration, ReportCaughtUp, ReportChecked, StartGeneration
 from domain.message import Accepted, Event, Failed, Rejected, Reply, Trace, Unchanged
 from domain.payment_saga import LinkPayment, PassDeadline, PaymentLinked, RecordFact, StartPayment
+from domain.polling import AdvanceCursor
 from domain.webhook import RecordSighting
 from tests.domain.examples import at, fact
 from tests.golden.events import EXPECTED
@@ -35,6 +45,7 @@ COMMANDS: list[AnyCommand] = [
     RecordFact(fact=fact("stripe:evt_1", "intent", "captured", 1, refers_to=("charge:ch_1",), sequence=2)),
     LinkPayment(payment_id="pi_1"),
     PassDeadline(),
+    AdvanceCursor(before="evt_1", after="evt_2", etag='"33a64df5"', messages=7),
     RecordSighting(source="stripe", event_id="evt_1", event_type="customer.updated", occurred_at=at(1)),
     PutDocument(document_id="refunds", title="Refunds", text="Within five days.", metadata={"locale": "en"}),
     WithdrawDocument(),
@@ -44,6 +55,13 @@ COMMANDS: list[AnyCommand] = [
     ActivateGeneration(generation=1),
     RecordAnswer(record=EXPECTED["answer.given", 1].event.record),  # type: ignore[union-attr] # the tag says which
     RecordRepeat(given_at=at(9), count=2),
+    RecordMessage(message=EXPECTED["conversation.message_received", 1].event.message),  # type: ignore[union-attr] # the same
+    RecordDelivered(message_ids=("m_1",), occurred_at=at(1)),
+    RecordSeen(message_ids=("m_1", "m_2"), occurred_at=at(2)),
+    RecordFollowing(is_following=True, occurred_at=at(3)),
+    RequestErasure(occurred_at=at(4)),
+    IdentifyCustomer(customer_id="cus_1"),
+    AnswerMessage(message_id="m_1", answer_id="a_1", text="It failed.", abstained=True),
 ]
 
 

@@ -112,7 +112,7 @@ async def test_what_is_no_fact_of_money_is_kept_as_seen(intake: Intake, recorder
         (message(b"{"), "acme", "body.not_json"),
         (message(INTENT, subject="ingest.initech.stripe"), "initech", "tenant.unknown"),
         (message(INTENT, subject="ingest.ACME/..stripe"), "ACME/", "tenant.unknown"),
-        (message(INTENT, subject="ingest.globex.paypal"), "globex", "source.unknown"),
+        (message(INTENT, subject="ingest.globex.pigeon"), "globex", "source.unknown"),
         (message(REUSED), "acme", "fact.id_reused"),
     ],
 )

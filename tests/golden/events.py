@@ -9,11 +9,22 @@ from datetime import UTC, datetime
 
 from domain.answer import AnswerGiven, AnswerRecord, AnswerRepeated, CitedDocument, StatedPart, StatedPayment
 from domain.codec import AnyEvent, Envelope
-from domain.document import DocumentPublished, DocumentWithdrawn
+from domain.conversation import (
+    CustomerIdentified,
+    ErasureRequested,
+    FollowingChanged,
+    Message,
+    MessageAnswered,
+    MessageDelivered,
+    MessageReceived,
+    MessageSeen,
+)
+from domain.document import DocumentDated, DocumentPublished, DocumentWithdrawn
 from domain.fact import Fact
 from domain.index_generation import GenerationActivated, GenerationCaughtUp, GenerationChecked, GenerationStarted
 from domain.message import Trace
 from domain.payment_saga import DeadlinePassed, FactRecorded, PaymentLinked, PaymentStarted
+from domain.polling import CursorAdvanced
 from domain.webhook import WebhookSeen
 
 OCCURRED_AT = datetime(2026, 2, 27, 23, 59, 59, tzinfo=UTC)
@@ -94,6 +105,7 @@ EXPECTED: Mapping[tuple[str, int], Envelope] = {
             source="stripe", event_id="evt_1", event_type="customer.updated", occurred_at=OCCURRED_AT, raw="INGEST/72"
         )
     ),
+    ("poll.cursor_advanced", 1): _envelope(CursorAdvanced(cursor="evt_1", etag='"33a64df5"', messages=7)),
     ("document.published", 1): _envelope(
         DocumentPublished(
             document_id="refunds",
@@ -104,6 +116,7 @@ EXPECTED: Mapping[tuple[str, int], Envelope] = {
         )
     ),
     ("document.withdrawn", 1): _envelope(DocumentWithdrawn(document_id="refunds", version=4)),
+    ("document.dated", 1): _envelope(DocumentDated(document_id="refunds", changed_at=OCCURRED_AT, sequence=24023128)),
     ("index.generation_started", 1): _envelope(GenerationStarted(generation=2, reason="new embedder")),
     ("index.generation_caught_up", 1): _envelope(GenerationCaughtUp(generation=2, position=812)),
     ("index.generation_checked", 1): _envelope(
@@ -112,4 +125,33 @@ EXPECTED: Mapping[tuple[str, int], Envelope] = {
     ("index.generation_activated", 1): _envelope(GenerationActivated(generation=2, retires=1)),
     ("answer.given", 1): _envelope(AnswerGiven(record=_RECORD)),
     ("answer.repeated", 1): _envelope(AnswerRepeated(given_at=RECORDED_AT, count=3)),
+    ("conversation.message_received", 1): _envelope(
+        MessageReceived(
+            message=Message(
+                message_id="cb31dff1c39642cc1b83",
+                author="customer",
+                kind="image",
+                occurred_at=OCCURRED_AT,
+                text="Hoàn tiền chưa?",
+                attachments=("image", "link"),
+                reply_to="96d3cdf3af150460909",
+                raw="INGEST:73",
+            )
+        )
+    ),
+    ("conversation.message_delivered", 1): _envelope(
+        MessageDelivered(message_ids=("m_1", "m_2"), occurred_at=OCCURRED_AT)
+    ),
+    ("conversation.message_seen", 1): _envelope(MessageSeen(message_ids=("m_1", "m_2"), occurred_at=OCCURRED_AT)),
+    ("conversation.following_changed", 1): _envelope(FollowingChanged(is_following=False, occurred_at=OCCURRED_AT)),
+    ("conversation.erasure_requested", 1): _envelope(ErasureRequested(occurred_at=OCCURRED_AT)),
+    ("conversation.customer_identified", 1): _envelope(CustomerIdentified(customer_id="cus_1")),
+    ("conversation.message_answered", 1): _envelope(
+        MessageAnswered(
+            message_id="cb31dff1c39642cc1b83",
+            answer_id="0195f0c1-8a31-7c41-9b7e-5a3e6c1d2f00",
+            text="I do not know of a payment pi_1.",
+            abstained=True,
+        )
+    ),
 }

@@ -187,6 +187,22 @@ def test_the_object_of_two_references_belongs_to_the_first_whatever_the_batch(tm
     at_once.close()
 
 
+def test_a_batch_may_touch_more_payments_than_sqlite_takes_terms_in_one_compound_select(
+    payments: PaymentStore, entries: Entries
+) -> None:
+    """The limit is 500 (https://www.sqlite.org/limits.html, SQLITE_MAX_COMPOUND_SELECT)."""
+    numbers = range(600)
+    links = [entries.link(f"ch_{number}", f"pi_{number}") for number in numbers]
+    refunds = [
+        entries.fact(fact(f"evt_{number}", f"refund:re_{number}", "succeeded", 0, payment_id=f"ch_{number}"))
+        for number in numbers
+    ]
+    apply(payments, *refunds, *links)
+
+    assert payments.count() == 600
+    assert payments.resolve("re_599") == "pi_599"
+
+
 def test_what_changed_names_payment_reference_object_and_customer(payments: PaymentStore, entries: Entries) -> None:
     assert apply(payments, entries.fact(intent())) == {"pi_1", "customer:cus_1"}
     assert apply(payments, entries.fact(refund())) == {"ch_1", "re_1", "customer:"}

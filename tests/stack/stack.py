@@ -55,13 +55,14 @@ class Stack:
     Args:
         directory: for the configuration, the log of the process and the node's data.
         tenants: who exists, each with an API key and a Stripe secret.
+        more: further configuration, as TOML.
     """
 
-    def __init__(self, directory: Path, tenants: Sequence[str] = ("acme", "globex")) -> None:
+    def __init__(self, directory: Path, tenants: Sequence[str] = ("acme", "globex"), *, more: str = "") -> None:
         self.data = directory / "var"
         self.log_file = directory / "stack.log"
         self.config = directory / "recount.toml"
-        self.config.write_text(_configuration(tenants))
+        self.config.write_text(_configuration(tenants) + more)
         self._tenants = tenants
         self._process: subprocess.Popen[bytes] | None = None
         self._clients: dict[str, httpx.Client] = {}

@@ -1,5 +1,6 @@
 """Whatever comes in: the right problem, nothing lost, and the same processes as before."""
 
+import base64
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -92,7 +93,7 @@ def test_the_signature_of_another_tenant_is_none(stack: Stack) -> None:
     assert_problem(post(stack, body, now_signed(body, secret("acme"))), 401, "signature.mismatch")
 
 
-@pytest.mark.parametrize("place", ["nobody/webhooks/stripe", f"{TENANT}/webhooks/paypal", f"{TENANT}/webhooks/%2e%2e"])
+@pytest.mark.parametrize("place", ["nobody/webhooks/stripe", f"{TENANT}/webhooks/pigeon", f"{TENANT}/webhooks/%2e%2e"])
 def test_a_webhook_for_a_place_that_does_not_exist_is_refused(stack: Stack, place: str) -> None:
     assert_problem(post(stack, b"{}", now_signed(b"{}", secret(TENANT)), place), 404, "source.unknown")
 
@@ -114,10 +115,7 @@ def test_a_body_of_five_megabytes_is_refused_before_it_is_read(stack: Stack, is_
 
 def kept(stack: Stack, entry: str) -> bytes:
     """The raw message of a quarantined one."""
-    file = stack.data / "tenants" / TENANT / "quarantine.sqlite"
-    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection:
-        raw: bytes = connection.execute("SELECT raw FROM quarantine WHERE id=?", (entry,)).fetchone()[0]
-    return raw
+    return base64.b64decode(stack.get(f"/v1/{TENANT}/quarantine/{entry}", TENANT)["body_base64"])
 
 
 def quarantined(stack: Stack, raw: bytes, state: str = "open") -> Json:
@@ -218,9 +216,43 @@ def test_all_open_entries_of_a_code_are_sent_in_again_at_once(stack: Stack) -> N
 
     response = stack.client(TENANT).post(f"{path}/requeue", params={"code": code})
 
-    assert set(response.json()["requeued"]) == ids
+    assert (set(response.json()["requeued"]), response.json()["remaining"]) == (ids, 0)
     stack.drained()
     assert {entry["id"] for entry in stack.get(path, TENANT, code=code)["entries"]} == ids
+
+
+def test_open_entries_are_sent_in_again_by_source_and_time_some_at_a_time(stack: Stack) -> None:
+    path = f"/v1/{TENANT}/quarantine"
+    for number in range(3):
+        assert stack.post(event("charge.succeeded", charge(amount=-number - 1)), TENANT).status_code == 202
+    stack.drained()
+    first, *_, last = stack.get(path, TENANT, code="event.amount_out_of_range", limit=1_000)["entries"]
+    chosen = {"code": first["code"], "source": "stripe", "since": first["first_seen_at"]}
+
+    none = stack.client(TENANT).post(f"{path}/requeue", params={**chosen, "until": first["first_seen_at"]})
+    one = stack.client(TENANT).post(f"{path}/requeue", params={**chosen, "limit": 1})
+    elsewhere = stack.client(TENANT).post(f"{path}/requeue", params={**chosen, "source": "pigeon"})
+
+    assert none.json() == elsewhere.json() == {"requeued": [], "remaining": 0}
+    assert len(one.json()["requeued"]) == 1
+    assert one.json()["remaining"] >= 2
+    stack.drained()
+    assert stack.get(path, TENANT, since=last["first_seen_at"], source="stripe")["entries"] != []
+
+
+def test_the_share_that_is_put_aside_is_a_metric_by_tenant_and_source(stack: Stack) -> None:
+    assert stack.post(event("charge.succeeded", charge(amount=-77)), TENANT).status_code == 202
+    assert stack.post(b"no event", TENANT).status_code == 400
+    stack.drained()
+
+    def counted(metric: str, host: str) -> float:
+        labels = f'{{host="{host}",source="stripe",tenant="{TENANT}"}}'
+        lines = stack.client().get("/metrics").text.splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(metric + labels))
+
+    for host in ("gateway", "intake-0"):
+        messages = counted("recount_source_messages_total", host)
+        assert 0 < counted("recount_source_quarantined_total", host) <= messages
 
 
 async def test_what_is_published_without_a_gateway_is_put_aside_or_taken_in_and_stops_nothing(stack: Stack) -> None:
@@ -247,11 +279,10 @@ async def test_what_is_published_without_a_gateway_is_put_aside_or_taken_in_and_
     assert stack.get(f"/v1/{TENANT}/payments/pi_bus", TENANT)["status"] == "captured"
     codes = [entry["code"] for entry in stack.get(f"/v1/{TENANT}/quarantine", TENANT, limit=1000)["entries"]]
     assert {"source.unknown", "body.not_json", "body.too_deep"} <= set(codes)
-    for place, count in (("tenants/nobody", 1), ("_unclaimed", 3)):
-        with closing(sqlite3.connect(f"file:{stack.data / place / 'quarantine.sqlite'}?mode=ro", uri=True)) as file:
-            assert file.execute("SELECT code, count(*) FROM quarantine GROUP BY code").fetchall() == [
-                ("tenant.unknown", count)
-            ]
+    assert not (stack.data / "tenants" / "nobody").exists()
+    unclaimed = stack.data / "_unclaimed" / "quarantine.sqlite"
+    with closing(sqlite3.connect(f"file:{unclaimed}?mode=ro", uri=True)) as file:
+        assert file.execute("SELECT code, count(*) FROM quarantine GROUP BY code").fetchall() == [("tenant.unknown", 4)]
 
 
 PAYMENTS = f"/v1/{TENANT}/payments"

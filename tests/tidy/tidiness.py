@@ -21,10 +21,17 @@ SLEEPS: Mapping[str, str] = {
     "gateway/ledger.py": "the linger in which repeats gather into one entry",
     "gateway/serve.py": "the HTTP server says that it listens by a flag alone",
     "gateway/intake_host.py": "the interval at which the server hears that a batch is still worked on",
+    "gateway/lanes.py": "the interval at which the server hears that messages still wait",
     "gateway/nats_server.py": "the interval between two looks at another program and at the file with its port",
     "simulations/bench_ingest.py": "the ticks of a steady stream, and the interval between two looks at a consumer",
     "simulations/client.py": "the pause of a provider before it sends again, and the interval of looking at the lag",
+    "simulations/world.py": "virtual time: the tick of the world, of which no wall clock knows",
+    "simulations/world_bus.py": "virtual time: how long a message is on its way",
+    "simulations/world_hosts.py": "virtual time: the pause of a projector, and how long nobody answers",
+    "simulations/world_people.py": "virtual time: the pauses of those who send, ask and write",
+    "tests/gateway/test_lanes.py": "the time that a batch takes, and the interval between two looks at the server",
     "tests/stack/provider.py": "the pause of a provider before it sends again",
+    "tests/stack/test_fairness.py": "the pace of a tenant that sends steadily",
     "tests/stack/stack.py": "the interval between two looks at a condition of another process",
 }
 

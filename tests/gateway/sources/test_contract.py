@@ -1,9 +1,9 @@
-"""What every source keeps to, whatever it is sent."""
+"""What every source keeps to, whatever it is sent: the conformance test. `docs/sources/README.md` says how to join."""
 
 import copy
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 import msgspec
@@ -14,11 +14,19 @@ from hypothesis import strategies as st
 from domain.codec import decode_submissions, encode_submissions
 from domain.ids import SOURCE_RE, is_object_id
 from domain.message import Trace
-from gateway.sources import SOURCES
+from gateway.sources import MADE, SOURCES
 from gateway.sources.port import DETAIL_CHARS_MAX, Reading, SourceModule, Trust, Unreadable, submissions
-from tests.gateway.sources.examples import charge, dispute, event, intent, payout, refund
-
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+from tests.gateway.sources.conformance import (
+    NOW,
+    REF,
+    Conformance,
+    Message,
+    Signed,
+    conformances,
+    disordered,
+    everything,
+    views,
+)
 
 SCALARS = (
     st.none()
@@ -34,38 +42,36 @@ JSON = st.recursive(
     max_leaves=8,
 )
 HEADER_PARTS = st.sampled_from(["t=", "v1=", "v0=", ",", "=", " ", "1772366400", "-1", "a" * 64, "é", "\udcff", "\x00"])
-# Messages that can be read, to be spoilt in one place.
-EXAMPLES: dict[str, list[dict[str, Any]]] = {
-    "stripe": [
-        json.loads(each)
-        for each in (
-            event("payment_intent.succeeded", intent(charges={"data": [charge(refunds={"data": [refund()]})]})),
-            event("payment_intent.payment_failed", intent("requires_payment_method", last_payment_error={"code": "x"})),
-            event("charge.refunded", charge(amount_refunded=1900, refunds={"data": [refund()]})),
-            event("refund.created", refund(charge={"id": "ch_1"})),
-            event("charge.dispute.closed", dispute("lost")),
-            event("payout.paid", payout()),
-            event("customer.updated", {"id": "cus_1"}),
-        )
-    ],
-}
 
-sources = pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES)
+CONFORMANCES = {each.kind or each.source.name: each for each in conformances()}
+every_source = pytest.mark.parametrize("conformance", CONFORMANCES.values(), ids=CONFORMANCES)
+every_signed = pytest.mark.parametrize(
+    "conformance",
+    [each for each in CONFORMANCES.values() if each.signed is not None],
+    ids=[name for name, each in CONFORMANCES.items() if each.signed is not None],
+)
 
 
-def check(source: SourceModule, raw: bytes) -> Reading | Unreadable:
+def read(source: SourceModule, message: Message) -> Reading | Unreadable:
+    return source.read(message.raw, headers=message.headers, ref=REF)
+
+
+def check(conformance: Conformance, message: Message) -> Reading | Unreadable:
     """A reading that can be recorded, or a reason that can be shown."""
-    result = source.read(raw, headers={}, ref="INGEST:7")
+    source = conformance.source
+    result = read(source, message)
+    refused = result if isinstance(result, Unreadable) else result.refused
+    if refused is not None:
+        assert refused.code.startswith(("body.", "event."))
+        assert 0 < len(refused.detail) <= DETAIL_CHARS_MAX
+        msgspec.json.encode(refused)
     if isinstance(result, Unreadable):
-        assert result.code.startswith(("body.", "event."))
-        assert 0 < len(result.detail) <= DETAIL_CHARS_MAX
-        msgspec.json.encode(result)
         return result
-    assert result.facts or result.sighting is not None
-    assert result.sighting is None or not result.facts
+    assert result.facts or result.links or result.commands or result.sighting is not None
+    assert result.sighting is None or not (result.facts or result.links or result.commands)
     assert len({fact.fact_id for fact in result.facts}) == len(result.facts)
     for fact in result.facts:
-        assert (fact.provider, fact.raw, fact.occurred_at.tzinfo) == (source.name, "INGEST:7", UTC)
+        assert (fact.provider, fact.raw, fact.occurred_at.tzinfo) == (conformance.provider or source.name, REF, UTC)
         assert all(map(is_object_id, (fact.payment_id, fact.object_id)))
     batch = submissions("acme", result, source=source.name, trace=Trace(correlation_id="c-1"))
     assert decode_submissions(encode_submissions(batch)) == batch
@@ -92,61 +98,197 @@ def spoilt(value: Any, path: tuple[Any, ...], junk: Any) -> Any:
     return result
 
 
-def test_a_source_is_known_by_its_name() -> None:
-    assert all(name == source.name and SOURCE_RE.fullmatch(name) for name, source in SOURCES.items())
+def spoil(data: st.DataObject, message: Message) -> Message:
+    """The message with anything at one of its places."""
+    value = json.loads(message.raw)
+    path = data.draw(st.sampled_from(list(places(value))))
+    return Message(raw=json.dumps(spoilt(value, path, data.draw(JSON))).encode(), headers=message.headers)
 
 
-@sources
-@settings(max_examples=150)
-@given(
-    headers=st.dictionaries(st.text(max_size=20), st.text(max_size=40), max_size=3),
-    parts=st.lists(HEADER_PARTS, max_size=12),
-    raw=st.binary(max_size=40),
-    secrets=st.lists(st.text(max_size=8), max_size=3),
-)
-def test_no_headers_and_no_bytes_make_a_stranger_genuine(
-    source: SourceModule, headers: dict[str, str], parts: list[str], raw: bytes, secrets: list[str]
-) -> None:
-    for name in ("stripe-signature", "webhook-signature"):
-        headers[name] = "".join(parts)
-    refused = source.verify(headers, raw, trust=Trust(secrets=secrets), now=NOW)
+def verdict(
+    conformance: Conformance,
+    raw: bytes | None = None,
+    headers: dict[str, str] | None = None,
+    trust: Trust | None = None,
+) -> str | None:
+    """What the source says of its signed example, or of that with another body, other headers or another trust."""
+    signed = signed_of(conformance)
+    return conformance.source.verify(
+        signed.message.headers if headers is None else headers,
+        signed.message.raw if raw is None else raw,
+        trust=signed.trust if trust is None else trust,
+        now=signed.now,
+    )
+
+
+def signed_of(conformance: Conformance) -> Signed:
+    assert conformance.signed is not None
+    return conformance.signed
+
+
+def signed_bytes(signed: Signed) -> Iterator[int]:
+    """Where in the body the bytes are that the provider signs."""
+    raw = signed.message.raw
+    if not signed.signed_parts:
+        yield from range(len(raw))
+    for part in signed.signed_parts:
+        assert raw.count(part) == 1, f"{part!r} is not once in the signed example"
+        yield from range(raw.index(part), raw.index(part) + len(part))
+
+
+def test_every_source_has_examples() -> None:
+    assert CONFORMANCES.keys() == SOURCES.keys() | MADE.keys()
+
+
+@every_source
+def test_a_source_is_known_by_its_name(conformance: Conformance) -> None:
+    source = conformance.source
+    assert SOURCE_RE.fullmatch(source.name)
+    assert conformance.kind in MADE or SOURCES[source.name] is source
+    assert 200 <= source.acknowledgement.status < 300
+    assert source.acknowledgement.within_s > 0
+
+
+@every_signed
+def test_what_the_provider_signed_is_genuine(conformance: Conformance) -> None:
+    assert verdict(conformance) is None
+
+
+@every_signed
+def test_one_bit_of_a_signed_byte_flipped_is_not_genuine(conformance: Conformance) -> None:
+    raw = signed_of(conformance).message.raw
+    for place in signed_bytes(signed_of(conformance)):
+        for bit in (0, 5):
+            forged = bytearray(raw)
+            forged[place] ^= 1 << bit
+            refused = verdict(conformance, raw=bytes(forged))
+            assert refused is not None, (place, bit, raw[place - 10 : place + 10])
+            assert refused.startswith("signature.")
+
+
+@every_signed
+def test_a_signed_message_without_one_of_its_headers_is_not_genuine(conformance: Conformance) -> None:
+    headers = dict(signed_of(conformance).message.headers)
+    for name, value in headers.items():
+        for others in ({}, {name: ""}, {name: f"~{value[1:]}"}):
+            refused = verdict(conformance, headers={**{key: headers[key] for key in headers if key != name}, **others})
+            assert refused is not None, (name, others)
+            assert refused.startswith("signature.")
+
+
+@every_signed
+@pytest.mark.parametrize("trust", [Trust(), Trust(secrets=("",)), Trust(secrets=("ab" * 32, "whsec_YWJj", "x"))])
+def test_nothing_is_genuine_to_who_trusts_somebody_else(conformance: Conformance, trust: Trust) -> None:
+    refused = verdict(conformance, trust=trust)
     assert refused is not None
     assert refused.startswith("signature.")
 
 
-@sources
-@settings(max_examples=150)
-@given(raw=st.binary(max_size=60))
-def test_any_bytes_are_read_or_refused(source: SourceModule, raw: bytes) -> None:
-    check(source, raw)
+@every_source
+@settings(max_examples=30)
+@given(
+    headers=st.dictionaries(st.text(max_size=20), st.text(max_size=40), max_size=3),
+    parts=st.lists(HEADER_PARTS, max_size=12),
+    raw=st.binary(max_size=40) | JSON.map(lambda value: json.dumps(value).encode()),
+    secrets=st.lists(st.text(max_size=8), max_size=3),
+)
+def test_no_headers_and_no_body_make_a_stranger_genuine(
+    conformance: Conformance, headers: dict[str, str], parts: list[str], raw: bytes, secrets: list[str]
+) -> None:
+    for name in ("stripe-signature", *(conformance.signed.message.headers if conformance.signed else ())):
+        headers[name] = "".join(parts)
+    refused = conformance.source.verify(headers, raw, trust=Trust(secrets=secrets), now=NOW)
+    assert refused is not None
+    assert refused.startswith("signature.")
 
 
-@sources
-@settings(max_examples=150)
-@given(value=JSON)
-def test_any_json_is_read_or_refused(source: SourceModule, value: Any) -> None:
-    check(source, json.dumps(value).encode())
-
-
-@sources
-@settings(max_examples=400)
+@every_signed
+@settings(max_examples=30)
 @given(data=st.data())
-def test_a_message_spoilt_in_one_place_is_read_or_refused(source: SourceModule, data: st.DataObject) -> None:
-    example = data.draw(st.sampled_from(EXAMPLES[source.name]))
-    path = data.draw(st.sampled_from(list(places(example))))
-    check(source, json.dumps(spoilt(example, path, data.draw(JSON))).encode())
+def test_a_signed_message_spoilt_in_one_place_is_judged(conformance: Conformance, data: st.DataObject) -> None:
+    message = signed_of(conformance).message
+    forged = spoil(data, message)
+    refused = verdict(conformance, raw=forged.raw)
+    assert refused is None or refused.startswith("signature.")
+    if not signed_of(conformance).signed_parts:
+        assert refused is not None or forged.raw == message.raw
 
 
-@sources
-def test_a_message_cut_anywhere_is_refused(source: SourceModule) -> None:
-    for example in EXAMPLES[source.name]:
-        raw = json.dumps(example).encode()
-        assert isinstance(check(source, raw), Reading)
-        assert all(isinstance(check(source, raw[:length]), Unreadable) for length in range(0, len(raw), 7))
+@every_source
+def test_a_source_that_nobody_signs_trusts_nobody(conformance: Conformance) -> None:
+    if conformance.signed is None:
+        for message in conformance.messages:
+            refused = conformance.source.verify(message.headers, message.raw, trust=Trust(secrets=("x",)), now=NOW)
+            assert refused is not None
+            assert refused.startswith("signature.")
 
 
-@sources
-def test_reading_again_says_the_same(source: SourceModule) -> None:
-    for example in EXAMPLES[source.name]:
-        raw = json.dumps(example).encode()
-        assert source.read(raw, headers={}, ref="INGEST:7") == source.read(raw, headers={}, ref="INGEST:7")
+@every_source
+@settings(max_examples=30)
+@given(raw=st.binary(max_size=60))
+def test_any_bytes_are_read_or_refused(conformance: Conformance, raw: bytes) -> None:
+    check(conformance, Message(raw=raw, headers=conformance.messages[0].headers))
+
+
+@every_source
+@settings(max_examples=30)
+@given(value=JSON)
+def test_any_json_is_read_or_refused(conformance: Conformance, value: Any) -> None:
+    check(conformance, Message(raw=json.dumps(value).encode(), headers=conformance.messages[0].headers))
+
+
+@every_source
+@settings(max_examples=80)
+@given(data=st.data())
+def test_a_message_spoilt_in_one_place_is_read_or_refused(conformance: Conformance, data: st.DataObject) -> None:
+    check(conformance, spoil(data, data.draw(st.sampled_from(conformance.messages))))
+
+
+@every_source
+def test_a_message_cut_anywhere_is_refused(conformance: Conformance) -> None:
+    for message in conformance.messages:
+        assert isinstance(check(conformance, message), Reading)
+        for length in range(1, len(message.raw), 7):
+            cut = Message(raw=message.raw[:length], headers=message.headers)
+            assert isinstance(check(conformance, cut), Unreadable)
+
+
+@every_source
+def test_reading_again_says_the_same(conformance: Conformance) -> None:
+    for message in (*conformance.messages, *conformance.story):
+        assert read(conformance.source, message) == read(conformance.source, message)
+
+
+@every_source
+def test_the_story_is_read_whole(conformance: Conformance) -> None:
+    for message in conformance.story:
+        result = check(conformance, message)
+        assert isinstance(result, Reading), result
+        assert result.refused is None
+
+
+@every_source
+def test_the_payments_are_the_same_whatever_the_order(conformance: Conformance) -> None:
+    in_order = views(conformance.source, conformance.story)
+    for seed in range(20):
+        assert views(conformance.source, disordered(conformance.story, seed)) == in_order, f"seed {seed}"
+
+
+@every_source
+def test_a_story_about_money_ends_in_certainty(conformance: Conformance) -> None:
+    found = views(conformance.source, conformance.story)
+    assert {payment_id: view.certainty for payment_id, view in found.items()} == dict.fromkeys(found, "certain")
+
+
+@every_source
+def test_nothing_that_is_read_says_who_it_is_about(conformance: Conformance) -> None:
+    messages = (*conformance.messages, *conformance.story)
+    for each in conformance.personal:
+        assert any(each.encode() in message.raw for message in messages), f"no example has {each!r}"
+    for message in messages:
+        result = read(conformance.source, message)
+        assert isinstance(result, Reading), result
+        said = everything(result) + everything(
+            submissions("acme", result, source=conformance.source.name, trace=Trace())
+        )
+        assert [each for each in conformance.personal if each in said] == []

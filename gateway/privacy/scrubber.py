@@ -1,0 +1,129 @@
+"""Free text without the personal data in it: each piece is replaced by a token that is stable within its tenant."""
+
+import hmac
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+
+from domain.settings import PrivacySettings
+from gateway.privacy.addresses import addresses
+from gateway.privacy.credentials import credentials, cued_credentials
+from gateway.privacy.cued import cued
+from gateway.privacy.emails import emails, spelled
+from gateway.privacy.found import IMPERSONAL, TYPES, Found, apart, without
+from gateway.privacy.known import KnownSubjects
+from gateway.privacy.names import closed, names
+from gateway.privacy.numbers import cards, ibans, impersonal, network_addresses, own_form_ids, scanned_cards
+from gateway.privacy.phones import phones
+from gateway.privacy.view import View
+from gateway.privacy.vocabulary import Hit, hits
+
+TOKEN_DIGITS = 4
+_HAS_DIGIT_RE = re.compile(r"[0-9]")
+_TOKEN_RE = re.compile(rf"<(?:(?:{'|'.join(TYPES)})_[0-9a-f]{{{TOKEN_DIGITS}}}|{'|'.join(TYPES).lower()})>")
+
+
+class Scrubbed(msgspec.Struct, frozen=True, kw_only=True):
+    """A text without personal data, and how many pieces of each type were taken out."""
+
+    text: str
+    counts: dict[str, int]
+
+
+class Scrubber:
+    """Takes personal data out of one tenant's texts.
+
+    Args:
+        tenant: whose texts.
+        key: what tokens are made with (`tenant_key`).
+        settings: what is looked for.
+    """
+
+    def __init__(self, tenant: str, key: bytes, settings: PrivacySettings) -> None:
+        self._prefix = tenant.encode() + b"\0"
+        self._key = key
+        self._settings = settings
+
+    def scrub(self, text: str, known: KnownSubjects | None = None) -> Scrubbed:
+        """The text with tokens such as `<PHONE_7f3a>`: the same value gives the same token, in this tenant alone.
+
+        Args:
+            text: in any language; Vietnamese and English are understood.
+            known: who is known to be spoken of.
+        """
+        counts: Counter[str] = Counter()
+        parts: list[str] = []
+        at = 0
+        for start, end, kind, canonical in self.find(text, known):
+            parts += [text[at:start], self.token(kind, canonical)]
+            counts[kind] += 1
+            at = end
+        if not parts:
+            return Scrubbed(text=text, counts={})
+        parts.append(text[at:])
+        return Scrubbed(text="".join(parts), counts=dict(counts))
+
+    def token(self, kind: str, canonical: str) -> str:
+        """What stands for a value: keyed, so that no one without the key can try values out."""
+        value = hmac.digest(self._key, self._prefix + f"{kind}\0{canonical}".encode(errors="replace"), "sha256")
+        return f"<{kind}_{value.hex()[:TOKEN_DIGITS]}>"
+
+    def find(self, text: str, known: KnownSubjects | None = None) -> list[Found]:
+        """What is personal in a text, in order, by where it stands in the text as it came."""
+        view = View(text)
+        search = _Search(view, hits(view.flat), self._settings)
+        search.run(known)
+        return [
+            Found(*view.in_original(each.start, each.end), each.type, each.canonical)
+            for each in sorted(search.found)
+            if each.type != IMPERSONAL
+        ]
+
+
+class _Search:
+    """One text, searched in an order in which the surer finding comes first; what is found hides from the rest."""
+
+    def __init__(self, view: View, of_text: Sequence[Hit], settings: PrivacySettings) -> None:
+        self._view = view
+        self._hits = of_text
+        self._settings = settings
+        self._text = view.text
+        self.found: list[Found] = []
+
+    def run(self, known: KnownSubjects | None) -> None:
+        view, of_text, region = self._view, self._hits, self._settings.region
+        self._take([Found(*match.span(), IMPERSONAL, "") for match in _TOKEN_RE.finditer(self._text)])
+        self._take(credentials(self._text))
+        if "@" in self._text:
+            self._take(emails(self._text))
+        if known is not None:
+            self._take(known.find(view))
+        self._take(spelled(view, self._text, of_text, region))
+        if _HAS_DIGIT_RE.search(self._text) is not None:
+            self._take(impersonal(self._text))
+            self._take(cued_credentials(self._text, of_text))
+            self._numbers(region)
+        self._take(addresses(view, self._text, of_text))
+        self._take(names(view, self._text, of_text, with_gazetteer=self._settings.names != "known"))
+        if self._settings.names == "closed":
+            self._take(closed(view, self._text))
+
+    def _numbers(self, region: str) -> None:
+        self._take(ibans(self._text))
+        self._take(cards(self._text))
+        self._take(scanned_cards(self._text))
+        if "." in self._text or ":" in self._text or "-" in self._text:
+            self._take(network_addresses(self._text))
+        self._take(own_form_ids(self._text))
+        self._take(cued(self._view, self._text, self._hits, region))
+        self._take(phones(self._text, region))
+
+    def _take(self, found: Sequence[Found]) -> None:
+        if not found:
+            return
+        # A finding that reaches into an earlier one is not one of its own.
+        fresh = [each for each in apart(found) if "\0" not in self._text[each.start : each.end]]
+        self._text = without(self._text, fresh)
+        self.found += fresh
