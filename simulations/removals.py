@@ -101,6 +101,11 @@ def _without_links() -> Any:  # noqa: ANN401 - a context manager
     return replaced(PaymentStore, "apply", apply_facts)
 
 
+def _without_owner() -> Any:  # noqa: ANN401 - a context manager
+    """Whoever has a store open may write to it."""
+    return replaced(projections.store.Store, "_check_owner", lambda self: None)
+
+
 REMOVALS: tuple[Removal, ...] = (
     Removal(
         mechanism="fencing",
@@ -141,5 +146,10 @@ REMOVALS: tuple[Removal, ...] = (
         mechanism="orphan linking",
         without="a refund that came under its charge is not the payment's",
         wiring=Wiring(patched=_without_links),
+    ),
+    Removal(
+        mechanism="store ownership",
+        without="an index that was replaced applies events behind its successor's back",
+        wiring=Wiring(patched=_without_owner),
     ),
 )

@@ -11,6 +11,7 @@ import inspect
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from contextvars import Context, ContextVar, copy_context
 from typing import Any, TypeVar
 
@@ -98,16 +99,20 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             events._set_running_loop(None)  # noqa: SLF001 - as above
 
     def close(self) -> None:
-        """Drop everything that still waits, without running any of it."""
+        """Drop everything that still waits. What its `finally` blocks want to happen does not happen.
+
+        Coroutines are ended here one by one: left to the garbage collector, a task that is taken apart before its
+        coroutine has crashed CPython 3.11.
+        """
+        for task in self._tasks:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio's own switch
+            coroutine = task.get_coro()
+            if not task.done() and inspect.iscoroutine(coroutine):
+                with suppress(RuntimeError):  # It would go on waiting.
+                    coroutine.close()
+        self._tasks.clear()
         self._ready.clear()
         self._timers.clear()
-        for task in self._tasks:
-            # A killed process does not tidy up, and neither do its tasks.
-            coroutine = task.get_coro()
-            if inspect.iscoroutine(coroutine) and inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED:
-                coroutine.close()
-            task._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio's own switch
-        self._tasks.clear()
 
     def _step(self) -> None:
         if not self._ready:
@@ -168,7 +173,11 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         return asyncio.Future(loop=self)
 
     def create_task(
-        self, coro: Coroutine[Any, Any, T] | Generator[Any, None, T], *, name: str | None = None, context: Context | None = None
+        self,
+        coro: Coroutine[Any, Any, T] | Generator[Any, None, T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
     ) -> "asyncio.Task[T]":
         assert inspect.iscoroutine(coro), "no generator is a task any more"
         task = asyncio.Task(coro, loop=self, name=name, context=context)

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from eventsourcing.sqlite import SQLiteDatastore
 from structlog.testing import capture_logs
 
 import domain.codec
@@ -23,13 +22,11 @@ from actors.index import PROJECTIONS
 from actors.index import ROLE as INDEX_ROLE
 from actors.journal import Journal
 from actors.payment_shard import ROLE
-from actors.recorder import LogRecorder
 from actors.tenants import Tenant
 from domain.errors import RetryableError
 from domain.settings import TenantSettings
 from gateway.quarantine import Quarantine
 from projections.embedder import HashEmbedder
-from projections.feed import Feed, SqliteFeed
 from simulations.choices import Stream
 from simulations.faults import Faults, Options
 from simulations.invariants import Checks
@@ -46,7 +43,7 @@ from simulations.world_hosts import (
     Site,
 )
 from simulations.world_people import Customers, Editor, Provider
-from simulations.world_store import FaultyRecorder, RecorderFeed
+from simulations.world_store import FaultyRecorder, SimulatedLog
 from simulations.world_wiring import PRODUCTION, Wiring, replaced
 
 # After everything that the simulated provider tells of.
@@ -102,14 +99,14 @@ class World:
         self.opened: list[tuple[str, Tenant]] = []
         self.story: list[str] = []
         self._quarantines: list[Quarantine] = []
-        self._recorders: list[LogRecorder] = []
-        self._shared: SQLiteDatastore | None = None
         self._hosts: dict[str, tuple[Process, Host | None]] = {}
         self._replaced: dict[str, tuple[Process, Host]] = {}
         self._incarnations: dict[str, int] = {}
         self._since_s: dict[str, float] = {}
         self._hash = hashlib.sha256()
-        self.feed: Feed = self._open_log()
+        file = None if options.in_memory else directory / "log.sqlite"
+        self.log = SimulatedLog(file, self.faults, self.log_grew.tell)
+        self.feed = self.log.feed
         self.checks = Checks(self.feed, directory, list(self.tenants))
         self.provider = Provider(self)
         self.customers = Customers(self)
@@ -137,15 +134,17 @@ class World:
         return outcome
 
     async def _live(self) -> None:
-        self.provider.prepare(self._recorder("world"))
+        self.provider.prepare()
         for name in self._names():
             self._start(name)
         drivers = [
             self.loop.create_task(each) for each in (self.provider.run(), self.customers.run(), self.editor.run())
         ]
         supervisor = self.loop.create_task(self._supervise())
-        while not all(driver.done() for driver in drivers) and self.loop.steps < self.options.steps:
-            await asyncio.sleep(TICK_S)  # noqa: ASYNC110 - steps tell nobody
+        while self.loop.steps < self.options.steps:
+            await asyncio.sleep(TICK_S)
+            if all(driver.done() for driver in drivers):
+                break
         self.note("faults", "off")
         self.faults.is_on = False
         self._calm()
@@ -323,26 +322,11 @@ class World:
         self.story.append(line)
 
     def journal(self, kind: str) -> Journal:
-        return self.wiring.journal(self._recorder(kind))
+        return self.wiring.journal(self.log.connect(kind, self.wiring.recorder(FaultyRecorder)))
 
     def open_quarantine(self) -> Quarantine:
         self._quarantines.append(Quarantine(self.directory))
         return self._quarantines[-1]
-
-    def _recorder(self, kind: str) -> LogRecorder:
-        """A connection to the log; in memory all share one."""
-        datastore = self._shared or SQLiteDatastore(str(self.directory / "log.sqlite"), originator_id_type="text")
-        self._recorders.append(self.wiring.recorder(FaultyRecorder)(datastore, self.faults, kind, self.log_grew.tell))
-        return self._recorders[-1]
-
-    def _open_log(self) -> Feed:
-        if self.options.in_memory:
-            self._shared = SQLiteDatastore(":memory:", originator_id_type="text")
-            recorder = LogRecorder(self._shared)
-            recorder.create_table()
-            return RecorderFeed(recorder)
-        LogRecorder(SQLiteDatastore(str(self.directory / "log.sqlite"), originator_id_type="text")).create_table()
-        return SqliteFeed(str(self.directory / "log.sqlite"))
 
     def _close(self) -> None:
         self.loop.close()
@@ -351,8 +335,7 @@ class World:
         for _, tenant in self.opened:
             tenant.payments.close()
             tenant.knowledge.close()
-        for recorder in self._recorders:
-            recorder.datastore.close()
+        self.log.close()
 
 
 def simulate(options: Options, choices: Stream, wiring: Wiring = PRODUCTION) -> Outcome:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import msgspec
-from eventsourcing.persistence import StoredEvent
 
 from domain.codec import Envelope, Upcaster, encode_envelope, tag_of
 from domain.ids import stream_id
@@ -29,10 +28,10 @@ def _upcast(event: dict[str, Any]) -> dict[str, Any]:
 OLD_SCHEMA: dict[tuple[str, int], Upcaster] = {(FACT_RECORDED, 1): _upcast}
 
 
-def old_events(tenant: str, traffic: Traffic) -> list[StoredEvent]:
+def old_events(tenant: str, traffic: Traffic) -> list[tuple[str, int, str, bytes]]:
     """The first facts of a tenant's traffic as that version kept them. They will be delivered again."""
     versions: dict[str, int] = {}
-    stored = []
+    stored: list[tuple[str, int, str, bytes]] = []
     for event in traffic.events[:OLD_EVENTS_MAX]:
         reading = stripe.read(event.body, headers={}, ref="INGEST:old")
         assert isinstance(reading, Reading), "the simulated provider sends what can be read"
@@ -41,7 +40,7 @@ def old_events(tenant: str, traffic: Traffic) -> list[StoredEvent]:
             versions[stream] = versions.get(stream, 0) + 1
             envelope = Envelope(event=FactRecorded(fact=fact), recorded_at=event.emitted_at, commit="earlier")
             topic, state = encode_envelope(envelope)
-            stored.append(StoredEvent(stream, versions[stream], topic, _older(state)))
+            stored.append((stream, versions[stream], topic, _older(state)))
     return stored
 
 
@@ -54,6 +53,6 @@ def _older(state: bytes) -> bytes:
     return msgspec.msgpack.encode(envelope)
 
 
-def poison_event(tenant: str) -> StoredEvent:
+def poison_event(tenant: str) -> tuple[str, int, str, bytes]:
     """An event whose bytes no version ever wrote."""
-    return StoredEvent(stream_id("payment", tenant, POISONED), 1, FACT_RECORDED, b"\xc1 no event")
+    return stream_id("payment", tenant, POISONED), 1, FACT_RECORDED, b"\xc1 no event"

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from actors.index import ROLE as INDEX_ROLE
-from actors.recorder import LogRecorder
 from actors.router import Router
 from domain.codec import Submission
 from domain.document import PutDocument, WithdrawDocument
@@ -72,7 +71,7 @@ class Provider:
         self.contradicted: set[str] = set()
         self.plans: dict[str, list[bytes]] = {}
 
-    def prepare(self, recorder: LogRecorder) -> None:
+    def prepare(self) -> None:
         """What is in the log before the first process starts."""
         world = self._world
         for tenant in world.tenants:
@@ -81,10 +80,10 @@ class Provider:
         self.plans = {tenant: self._plan(tenant) for tenant in world.tenants}
         first = next(iter(world.tenants))
         if world.told.is_enabled("old_schema"):
-            recorder.insert_events(old_events(first, self.traffic[first]))
+            world.log.add(old_events(first, self.traffic[first]))
             world.told.note("old_schema", "log")
         if world.told.is_enabled("poison_event"):
-            recorder.insert_events([poison_event(first)])
+            world.log.add([poison_event(first)])
             world.told.note("poison_event", "log")
 
     async def run(self) -> None:
@@ -142,7 +141,7 @@ class Provider:
             try:
                 sequence = await world.bus.publish(ingest_subject(tenant, stripe.name), body, {})
             except RetryableError:
-                await asyncio.sleep(_RETRY_S)  # noqa: ASYNC110 - a pause before it is sent again
+                await asyncio.sleep(_RETRY_S)
                 continue
             world.note("accepted", f"{tenant} {sequence}")
             self.accepted.append(Sent(tenant=tenant, source=stripe.name, body=body))
@@ -226,7 +225,7 @@ class Customers:
                 answer = await self._told(tenant, request)
                 if answer is not None:
                     break
-                await asyncio.sleep(_RETRY_S)  # noqa: ASYNC110 - a pause before it is sent again
+                await asyncio.sleep(_RETRY_S)
             if answer is None:
                 self._world.checks.violated("known_at", f"{request.question} is not answered at the end")
             elif _said(answer) != said:
@@ -263,5 +262,12 @@ class Editor:
             submission = Submission(
                 stream=stream_id("document", tenant, document_id), command=command, command_id=f"edit-{number}"
             )
-            while isinstance(reply := (await router.submit([submission]))[0], Failed) and reply.retryable:
-                await asyncio.sleep(_RETRY_S)  # noqa: ASYNC110 - a pause before it is sent again
+            await self._submit(router, submission)
+
+    async def _submit(self, router: Router, submission: Submission) -> None:
+        """Send until it is decided."""
+        while True:
+            [reply] = await router.submit([submission])
+            if not (isinstance(reply, Failed) and reply.retryable):
+                return
+            await asyncio.sleep(_RETRY_S)

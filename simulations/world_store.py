@@ -1,6 +1,7 @@
 """The log and the vectors of a simulated node: the real recorder with faults, and vectors in memory."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from eventsourcing.sqlite import SQLiteDatastore
 from actors.recorder import LogRecorder, Snapshot
 from projections.chunking import Chunk
 from projections.embedder import Vectors
-from projections.feed import LogEntry, Page
+from projections.feed import Feed, LogEntry, Page, SqliteFeed
 from projections.vectors import Hit
 from simulations.faults import Faults
 
@@ -34,6 +35,36 @@ class FaultyRecorder(LogRecorder):
         if self._faults.happens("commit_unknown", self._kind):
             raise OperationalError("disk I/O error")
         return positions
+
+
+class SimulatedLog:
+    """One log, and connections to it: in memory all share one, in a file each has its own."""
+
+    def __init__(self, file: Path | None, faults: Faults, on_append: Callable[[], None]) -> None:
+        self._file = file
+        self._faults = faults
+        self._on_append = on_append
+        self._opened: list[SQLiteDatastore] = []
+        first = LogRecorder(self._datastore())
+        first.create_table()
+        self.feed: Feed = RecorderFeed(first) if file is None else SqliteFeed(str(file))
+
+    def _datastore(self) -> SQLiteDatastore:
+        if self._file is not None or not self._opened:
+            self._opened.append(SQLiteDatastore(str(self._file or ":memory:"), originator_id_type="text"))
+        return self._opened[-1]
+
+    def connect(self, kind: str, recorder: type[FaultyRecorder]) -> FaultyRecorder:
+        """A connection for a process of a kind."""
+        return recorder(self._datastore(), self._faults, kind, self._on_append)
+
+    def add(self, events: Sequence[tuple[str, int, str, bytes]]) -> None:
+        """What lies in the log from before: stream, version, topic and bytes."""
+        LogRecorder(self._datastore()).insert_events([StoredEvent(*event) for event in events])
+
+    def close(self) -> None:
+        for datastore in self._opened:
+            datastore.close()
 
 
 class RecorderFeed:

@@ -24,10 +24,10 @@ _STREETS = (
     "pkwy|highway|hwy|close|circle|trail|way|row|grove|gardens|hill|walk|mews|apt|suite|unit|rua|rue|via|calle|avenida|"
     "piazza|plaza|corso|viale|allée|chemin|quai|ulica|ul|carrer|travessa|largo|strada|bulevardul|utca|út|cesta"
 )
-_STREET_ENDINGS = "straße|strasse|str|gasse|weg|platz|allee|gatan|vägen|gata|vej|veien|gade|straat|laan|katu|tie"
+_STREET_ENDINGS = "straße strasse str gasse weg platz allee gatan vägen gata vej veien gade straat laan katu tie".split()
 _LONG_STREETS = "street|avenue|road|lane|boulevard|drive|court|square|terrace|crescent|parkway|highway"
-_STREET_WORD_RE = re.compile(rf"(?<!\w)(?:{_STREETS}|\w+(?:{_STREET_ENDINGS}))(?!\w)", re.IGNORECASE)
-_STREET_FIRST_RE = re.compile(rf"(?<!\w)[{UPPER}]\w{{1,30}}(?:{_STREET_ENDINGS})\.?[ ][0-9]{{1,4}}[a-z]?(?!\w)")
+_STREET_WORD_RE = re.compile(rf"(?<!\w)(?:{_STREETS}|\w+(?:{'|'.join(_STREET_ENDINGS)}))(?!\w)", re.IGNORECASE)
+_STREET_FIRST_RE = re.compile(rf"(?<!\w)[{UPPER}]\w{{1,30}}(?:{'|'.join(_STREET_ENDINGS)})\.?[ ][0-9]{{1,4}}[a-z]?(?!\w)")
 _LOWER_STREET_RE = re.compile(
     rf"(?<![\w.,/#-])[0-9]{{1,5}}[A-Za-z]?[ ](?:[^\W_][\w'\u2019.-]{{0,20}}[ ]){{1,4}}?(?:{_LONG_STREETS})(?!\w)",
     re.IGNORECASE,
@@ -40,7 +40,6 @@ _BOX_RE = re.compile(
     r"(?<!\w)(?:P\.?[ ]?O\.?[ ]?Box|(?:PSC|Unit|CMR)[ ][0-9]{1,5},?[ ]Box|Postfach|Hộp thư)[ ]?#?[0-9]{1,7}",
     re.IGNORECASE,
 )
-_FLAT_WORD_RE = re.compile(r"(?i:apt|apartment|suite|ste|căn hộ)[. ]")
 _FLAT_RE = re.compile(r"(?<!\w)(?:Apt|Apartment|Suite|Ste|Căn hộ)\.?[ ]#?[0-9]{1,5}[A-Za-z]?(?!\w)", re.IGNORECASE)
 _BEFORE_FLAT_RE = re.compile(r"(?<![\w.,])[0-9]{1,5}[A-Za-z]?[ ][^\n,.?!:@]{1,40}[\n, ]{1,4}\Z")
 _BEFORE_FLAT_CHARS_MAX = 56
@@ -54,6 +53,7 @@ _AFTER_INTRO_RE = re.compile(
     r"nhận hàng|giao hàng|nhan hang|moi|moi la)(?= |:))?[ \t]*[:=,?\"-]{0,2}\s{0,2}>?"
 )
 _PARTS_MIN = 3
+_WEAK_CHARS_MAX = 60
 # Capitalised, and where an address ends.
 _NO_ATOM = frozenset(
     """
@@ -66,31 +66,49 @@ _NO_ATOM = frozenset(
 )
 _STATE_CHARS = 2
 _DIGIT_RE = re.compile(r"[0-9]")
-_ZIP_RE = re.compile(r"(?<![0-9])[0-9]{4,6}(?![0-9])")
 
 
 def addresses(view: View, text: str, hits: Sequence[Hit]) -> list[Found]:
     """Postal addresses, Vietnamese and Western. What is blank in `text` was found to be something else."""
-    found = [_address(view, match.start(), _extended(view, text, match.end())) for match in _BOX_RE.finditer(text)]
-    found += vietnamese_addresses(view, text, hits)
+    groups = 0
     for hit in hits:
-        if hit.groups & (words.ADDRESS_INTRO | words.ADDRESS_WEAK):
-            found += _announced(view, text, hit)
-    if _FLAT_WORD_RE.search(text):
-        found += _with_flats(view, text)
-    for pattern in (_STREET_FIRST_RE, _LOWER_STREET_RE, _NAMED_STREET_RE):
+        groups |= hit.groups
+    found = list(vietnamese_addresses(view, text, hits)) if groups & words.VI_PLACE else []
+    patterns = [_NAMED_STREET_RE] if groups & words.STREET else []
+    if _DIGIT_RE.search(text) is not None:
+        if groups & words.STREET:
+            patterns.append(_LOWER_STREET_RE)
+        if any(ending in text for ending in _STREET_ENDINGS):
+            patterns.append(_STREET_FIRST_RE)
+        if groups & words.UNIT:
+            patterns.append(_BOX_RE)
+            found += _with_flats(view, text)
+        for hit in hits:
+            if hit.groups & (words.ADDRESS_INTRO | words.ADDRESS_WEAK):
+                found += _announced(view, text, hit)
+        found += _numbered(view, text)
+    for pattern in patterns:
         found += [_address(view, match.start(), _extended(view, text, match.end())) for match in pattern.finditer(text)]
-    at = 0
-    while (number := _NUMBER_FIRST_RE.search(text, at)) is not None:
-        end = _run_end(view, text, number.start())
-        written = text[number.start() : end]
-        at = max(number.end(), end)
-        if _is_address(written):
-            found.append(_address(view, number.start(), end))
     return found
 
 
+def _numbered(view: View, text: str) -> Iterator[Found]:
+    """Runs that begin with a house number."""
+    at = 0
+    while (number := _NUMBER_FIRST_RE.search(text, at)) is not None:
+        run = _RUN_RE.match(text, number.start())
+        at = number.end()
+        if run is None or not _is_address(run[0]):
+            continue
+        end = _run_end(view, text, number.start())
+        at = max(at, end)
+        if _is_address(text[number.start() : end]):
+            yield _address(view, number.start(), end)
+
+
 def _address(view: View, start: int, end: int) -> Found:
+    # A full stop is the sentence's.
+    end -= view.text[end - 1] in ".,"
     return Found(start, end, ADDRESS, " ".join(view.flat[start:end].split()))
 
 
@@ -142,6 +160,13 @@ def _announced(view: View, text: str, hit: Hit) -> Iterator[Found]:
     after = _AFTER_INTRO_RE.match(text, hit.end)
     assert after is not None, "it matches nothing as well"
     start = after.end()
+    if hit.groups & words.ADDRESS_WEAK and not text[start : start + 1].isdigit():
+        # "in", "at", "to": what begins with a number is found without them, unless a name comes before it.
+        if not text[start : start + 1].isupper() or _DIGIT_RE.search(text, start, start + _WEAK_CHARS_MAX) is None:
+            return
+    run = _RUN_RE.match(text, start)
+    if run is None or _DIGIT_RE.search(run[0]) is None:
+        return
     end = _run_end(view, text, start)
     written = text[start:end]
     has_number = len(written.split()) > 1 and _DIGIT_RE.search(written) is not None

@@ -40,6 +40,7 @@ _RULES = {
     words.ZIP: _Rule(ADDRESS, 16, 4, 9),
 }
 _MONEY_REACH = 4
+_DIGITS_MIN = min(rule.digits_min for rule in _RULES.values() if rule.type != IMPERSONAL)
 _AFTER_REACH, _LIST_REACH = 3, 6
 _ALNUM_REACH = 34
 # Bounded: each run is looked at as a whole.
@@ -84,6 +85,9 @@ def cued(view: View, text: str, hits: Sequence[Hit], region: str) -> list[Found]
     previous: tuple[int, _Rule] | None = None
     while (run := _RUN_RE.search(text, at)) is not None:
         start = run.start()
+        if run.end() - start < _DIGITS_MIN:
+            at = run.end()
+            continue
         while seen < len(cues) and cues[seen].end <= start:
             # Of two that end together the longer one comes first.
             if cues[seen].groups & words.MONEY:
@@ -94,8 +98,10 @@ def cued(view: View, text: str, hits: Sequence[Hit], region: str) -> list[Found]
         rule = _rule(view, run, nearest, previous)
         if rule is None and (rule := _rule_after(text, run, cues, seen)) is not None:
             run = _last_line(text, run)
-        is_amount = start - money_end <= _MONEY_REACH or _is_amount(text, run)
-        taken = None if rule is None or is_amount else _take(text, run, rule, region)
+        if rule is None or start - money_end <= _MONEY_REACH or _is_amount(text, run):
+            taken = None
+        else:
+            taken = _take(text, run, rule, region)
         if taken is None or rule is None:
             at = run.end()
             previous = None

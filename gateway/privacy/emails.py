@@ -24,7 +24,8 @@ _BROKEN_RE = re.compile(
 )
 _DOT = r"(?: ?\. ?| ?[(\[{<] ?(?:dot|cham) ?[)\]}>] ?| dot | cham | ?, ?)"
 _JOINT = rf"(?:{_DOT}| gach duoi | underscore | gach ngang | dash | ?_ ?| ?- ?)"
-_PROVIDERS = r"(?:gmail|yahoo|hotmail|outlook|icloud|proton|protonmail)"
+_PROVIDER_NAMES = "gmail yahoo hotmail outlook icloud proton protonmail".split()
+_PROVIDERS = rf"(?:{'|'.join(_PROVIDER_NAMES)})"
 _LABEL = r"[a-z0-9_-]{1,40}"
 # In lower case without accents, with its signs; before and after the word or sign for @.
 _LOCAL_RE = re.compile(rf"(?<![a-z0-9])(?:[a-z0-9]{{1,40}}{_JOINT}){{0,5}}[a-z0-9_]{{1,40}} ?[(\[{{<]? ?\Z")
@@ -34,6 +35,8 @@ _DOMAIN_RE = re.compile(
 _LOCAL_CHARS_MAX = 64
 _PROVIDER_RE = re.compile(_PROVIDERS)
 _DOT_RE = re.compile(_DOT)
+_NEXT_LABEL_RE = re.compile(r" {1,3}([a-z0-9_]{1,40})")
+_DOT_WORD_RE = re.compile(r" {1,3}(?:dot|cham)(?= )|-")
 _SIGN_RE = re.compile("@")
 _SIGNS = str.maketrans("", "", " \n\t\r()[]{}<>")
 _DIGIT_OF = {
@@ -78,13 +81,15 @@ def spelled(view: View, text: str, hits: Sequence[Hit], region: str) -> list[Fou
 
 
 def _spelled_emails(view: View, text: str, hits: Sequence[Hit]) -> list[Found]:
+    ats = [(hit.start, hit.end) for hit in hits if hit.groups & words.AT and _is_before_domain(view, text, hit.end)]
+    ats += [match.span() for match in _SIGN_RE.finditer(text)]
+    if not ats:
+        return []
     # Letters from the flat form, signs from the text: both have the same length.
     signed = "".join(
-        letter if letter != " " else sign if sign.isascii() else " "
+        letter if letter != " " and sign != "\0" else sign if sign.isascii() else " "
         for letter, sign in zip(view.flat, text, strict=True)
     )
-    ats = [(hit.start, hit.end) for hit in hits if hit.groups & words.AT]
-    ats += [match.span() for match in _SIGN_RE.finditer(signed)]
     found: list[Found] = []
     for start, end in ats:
         domain = _DOMAIN_RE.match(signed, end)
@@ -93,6 +98,15 @@ def _spelled_emails(view: View, text: str, hits: Sequence[Hit]) -> list[Found]:
             canonical = f"{_spoken(local[0])}@{_spoken(domain[0])}"
             found.append(Found(local.start(), domain.end(), EMAIL, canonical))
     return found
+
+
+def _is_before_domain(view: View, text: str, at: int) -> bool:
+    """Whether what follows may be a domain: most words "at" are not before one, and this is quickly seen."""
+    label = _NEXT_LABEL_RE.match(view.flat, at)
+    if label is None:
+        return False
+    end = label.end()
+    return text[end : end + 1] == "." or label[1] in _PROVIDER_NAMES or _DOT_WORD_RE.match(view.flat, end) is not None
 
 
 def _is_place(at: str, domain: str) -> bool:

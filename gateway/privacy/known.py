@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
 import ahocorasick  # type: ignore[import-not-found]  # a compiled module without types
+import phonenumbers
 
 from gateway.privacy.found import ACCOUNT, ADDRESS, EMAIL, NAME, PHONE, Found
 from gateway.privacy.phones import canonical_phone
@@ -164,6 +165,7 @@ def _name_forms(name: str) -> Iterator[tuple[str, bool]]:
 def _phone_forms(number: str, canonical: str) -> Iterator[str]:
     written = _NOT_DIGITS_RE.sub("", number)
     international = _NOT_DIGITS_RE.sub("", canonical)
-    for form in {written, written.lstrip("0"), international}:
+    national = str(phonenumbers.parse(canonical).national_number) if canonical.startswith("+") else ""
+    for form in {written, written.lstrip("0"), international, national}:
         if len(form) >= _DIGITS_MIN:
             yield form

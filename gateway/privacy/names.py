@@ -83,7 +83,7 @@ def _announced(view: View, text: str, hit: Hit) -> Iterator[Found]:
         and not groups & words.INTRO_WEAK
     ):
         return
-    begins = 0
+    begins: int | None = None
     if groups & words.TITLE:
         begins = hit.start
         start = hit.end + (text[hit.end : hit.end + 1] == ".")
@@ -97,7 +97,7 @@ def _announced(view: View, text: str, hit: Hit) -> Iterator[Found]:
         start = after.end()
     end = _run_end(view, text, start, is_sure=bool(groups & (words.INTRO | words.VI_TITLE)))
     if end > start:
-        yield Found(begins or start, end, NAME, _canonical(view, start, end))
+        yield Found(start if begins is None else begins, end, NAME, _canonical(view, start, end))
         yield from _listed(view, text, end)
     elif groups & (words.INTRO | words.INTRO_WEAK | words.VI_TITLE):
         end = _lower_end(view, text, start, cue=view.flat[hit.start : hit.end], is_title=not groups & words.INTRO)

@@ -15,6 +15,8 @@ from stdnum.iso7064 import mod_97_10
 from gateway.privacy.found import CARD, IBAN, IMPERSONAL, IP, MAC, NATIONAL_ID, SSN, Found
 
 IPV6_GROUPS, IPV6_GROUPS_SHORT_MIN = 8, 3
+# The fewest digits of any: GB and NL have four letters, MT and others more.
+IBAN_DIGITS_MIN, SSN_DIGITS, MAC_SEPARATORS_MIN = 4, 9, 4
 CARD_DIGITS_MIN, CARD_DIGITS_MAX = 13, 19
 # ISO/IEC 7812-1: 3 travel, 2 and 4 to 6 banking, 9 national (NAPAS 9704). 0, 1, 7 and 8 begin no payment card, but do
 # begin times in milliseconds and order numbers.

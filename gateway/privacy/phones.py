@@ -7,6 +7,7 @@ import phonenumbers
 from gateway.privacy.found import PHONE, Found, without
 from gateway.privacy.numbers import CURRENCY
 
+PHONE_DIGITS_MIN = 6
 _GAP = r"[ ./()-]{0,2}"
 # Also over the end of a line.
 _BROKEN_GAP = r"(?:[ ./()-]{0,2}|[ -]?\n)"

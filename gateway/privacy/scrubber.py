@@ -15,13 +15,25 @@ from gateway.privacy.emails import emails, spelled
 from gateway.privacy.found import IMPERSONAL, TYPES, Found, apart, without
 from gateway.privacy.known import KnownSubjects
 from gateway.privacy.names import closed, names
-from gateway.privacy.numbers import cards, ibans, impersonal, network_addresses, own_form_ids, scanned_cards
-from gateway.privacy.phones import phones
+from gateway.privacy.numbers import (
+    IBAN_DIGITS_MIN,
+    MAC_SEPARATORS_MIN,
+    SSN_DIGITS,
+    cards,
+    ibans,
+    impersonal,
+    network_addresses,
+    own_form_ids,
+    scanned_cards,
+)
+from gateway.privacy.phones import PHONE_DIGITS_MIN, phones
 from gateway.privacy.view import View
 from gateway.privacy.vocabulary import Hit, hits
 
 TOKEN_DIGITS = 4
-_HAS_DIGIT_RE = re.compile(r"[0-9]")
+_PIECE_RE = re.compile(r"[^\W_\0](?:[^\0]*[^\W_\0])?")
+_DIGIT_RE = re.compile(r"[0-9]")
+_SEPARATOR_RE = re.compile(r"[_./-]")
 _TOKEN_RE = re.compile(rf"<(?:(?:{'|'.join(TYPES)})_[0-9a-f]{{{TOKEN_DIGITS}}}|{'|'.join(TYPES).lower()})>")
 
 
@@ -94,36 +106,49 @@ class _Search:
 
     def run(self, known: KnownSubjects | None) -> None:
         view, of_text, region = self._view, self._hits, self._settings.region
-        self._take([Found(*match.span(), IMPERSONAL, "") for match in _TOKEN_RE.finditer(self._text)])
+        if "<" in self._text:
+            self._take([Found(*match.span(), IMPERSONAL, "") for match in _TOKEN_RE.finditer(self._text)])
         self._take(credentials(self._text))
         if "@" in self._text:
             self._take(emails(self._text))
         if known is not None:
             self._take(known.find(view))
         self._take(spelled(view, self._text, of_text, region))
-        if _HAS_DIGIT_RE.search(self._text) is not None:
-            self._take(impersonal(self._text))
-            self._take(cued_credentials(self._text, of_text))
-            self._numbers(region)
+        digits = len(_DIGIT_RE.findall(self._text))
+        if digits:
+            self._numbers(region, digits)
         self._take(addresses(view, self._text, of_text))
         self._take(names(view, self._text, of_text, with_gazetteer=self._settings.names != "known"))
         if self._settings.names == "closed":
             self._take(closed(view, self._text))
 
-    def _numbers(self, region: str) -> None:
-        self._take(ibans(self._text))
-        self._take(cards(self._text))
-        self._take(scanned_cards(self._text))
-        if "." in self._text or ":" in self._text or "-" in self._text:
+    def _numbers(self, region: str, digits: int) -> None:
+        """What has digits. How many there are in all, and which signs, says what cannot be there."""
+        if _SEPARATOR_RE.search(self._text) is not None:
+            self._take(impersonal(self._text))
+        self._take(cued_credentials(self._text, self._hits))
+        if digits >= IBAN_DIGITS_MIN:
+            self._take(ibans(self._text))
+            self._take(cards(self._text))
+            self._take(scanned_cards(self._text))
+        if self._text.count(".") > 1 or self._text.count(":") > 1 or self._text.count("-") > MAC_SEPARATORS_MIN:
             self._take(network_addresses(self._text))
-        self._take(own_form_ids(self._text))
+        if digits >= SSN_DIGITS:
+            self._take(own_form_ids(self._text))
         self._take(cued(self._view, self._text, self._hits, region))
-        self._take(phones(self._text, region))
+        if digits >= PHONE_DIGITS_MIN:
+            self._take(phones(self._text, region))
 
     def _take(self, found: Sequence[Found]) -> None:
         if not found:
             return
-        # A finding that reaches into an earlier one is not one of its own.
-        fresh = [each for each in apart(found) if "\0" not in self._text[each.start : each.end]]
+        fresh = [piece for each in apart(found) for piece in self._pieces(each)]
         self._text = without(self._text, fresh)
         self.found += fresh
+
+    def _pieces(self, found: Found) -> Sequence[Found]:
+        """What is not hidden yet of a finding: all of it, or what is left beside earlier ones."""
+        if "\0" not in self._text[found.start : found.end]:
+            return (found,)
+        pieces = _PIECE_RE.finditer(self._text, found.start, found.end)
+        return [Found(*piece.span(), found.type, found.canonical) for piece in pieces]

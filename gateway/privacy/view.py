@@ -17,6 +17,7 @@ _UNUSUAL_RE = re.compile(
     rf"{_MARKED}|[^\t\n\r\x20-\x7e\u00a1-\u00a9\u00ab\u00ac\u00ae-\u00b1\u00b4-\u00b8\u00bb\u00bf-\u02ff\u1e00-\u1eff]",
     re.DOTALL,
 )
+_CONTROL_RE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _NEW_LINES = "\x0b\x0c\x85\u2028\u2029"
 # Letters that look like Latin ones (Unicode TR 39, confusables).
 _LOOKALIKES = dict(
@@ -42,7 +43,7 @@ class View:
         self._starts: Sequence[int] | None = None
         self._ends: Sequence[int] = ()
         self.text = original
-        if _UNUSUAL_RE.search(original) is not None:
+        if (_CONTROL_RE if original.isascii() else _UNUSUAL_RE).search(original) is not None:
             self._normalise(original)
         self.flat = self.text.translate(_FLAT)
 

@@ -16,7 +16,7 @@ ORDER, PHONE, PHONE_WEAK, ACCOUNT, ACCOUNT_WEAK, BANK, NATIONAL_ID, TAX, SSN, PA
     1 << bit for bit in range(12)
 )
 INTRO, INTRO_WEAK, TITLE, VI_TITLE, VI_FAMILY, FIRST, LAST = (1 << bit for bit in range(12, 19))
-ADDRESS_INTRO, VI_PLACE, DIGIT, KEY, AT, MONEY, ADDRESS_WEAK, ZIP = (1 << bit for bit in range(19, 27))
+ADDRESS_INTRO, VI_PLACE, DIGIT, KEY, AT, MONEY, ADDRESS_WEAK, ZIP, STREET, UNIT = (1 << bit for bit in range(19, 29))
 NUMBER_CUES = (
     ORDER
     | PHONE
@@ -106,6 +106,8 @@ _PHRASES = {
         "delivery address|moved to|que quan|giao ve|nhan hang tai|em o|minh o|toi o"
     ),
     ADDRESS_WEAK: "following|same|in|at|is at|to|and",
+    STREET: "street|avenue|road|lane|boulevard|drive|court|square|terrace|crescent|parkway|highway|rd|ave|blvd",
+    UNIT: "apt|apartment|suite|ste|can ho|box|postfach|hop thu",
     ZIP: "zip|zip code|postal code|postcode|post code|ma buu dien|ma buu chinh|plz",
     VI_PLACE: (
         "duong|pho|ngo|ngach|hem|kiet|thon|xom|ap|to dan pho|khu pho|phuong|quan|huyen|thi xa|thi tran|tinh|"
@@ -156,8 +158,7 @@ _AUTOMATON = _automaton()
 
 def hits(flat_text: str) -> list[Hit]:
     """Every phrase in a flat text, by where it ends, the longer of two that end together first."""
+    # One space before the text shifts it by one, and the match ends behind the space after the phrase.
     return [
-        Hit(end - length, end, groups)
-        # One space before the text shifts it by one, and the match ends behind the space after the phrase.
-        for end, (length, groups) in ((last - 1, entry) for last, entry in _AUTOMATON.iter(f" {flat_text} "))
+        Hit(last - 1 - length, last - 1, groups) for last, (length, groups) in _AUTOMATON.iter(f" {flat_text} ")
     ]

@@ -188,12 +188,22 @@ async def test_a_lane_that_is_quiet_is_closed_and_what_comes_then_is_taken_in(
     await publish(client, TRICKLE, 1)
     await publish(client, FLOOD, 4_000)
     async with sorting(server) as working:
-        await taken_until(working, client, lambda taken: len(of(taken, FLOOD)) == 4_000)
+        before = await taken_until(working, client, lambda taken: len(of(taken, FLOOD)) == 4_000)
         (lane,) = await own_lanes(client)
-        sending = asyncio.create_task(send_until_closed(client))
-        taken = await taken_until(working, client, lambda _: sending.done())
-        sent = sending.result()
-        await taken_until(working, client, lambda more: len(of(taken + more, FLOOD)) >= sent)
+        later: list[Msg] = []
+
+        def never(taken: list[Msg]) -> bool:
+            later[:] = taken
+            return False
+
+        taking = asyncio.create_task(taken_until(working, client, never))
+        sent = await send_until_closed(client)
+
+        async def is_whole() -> bool:
+            return len(of(before + later, FLOOD)) == 4_000 + sent
+
+        await until(is_whole)
+        taking.cancel()
         assert lane not in await own_lanes(client)
 
 

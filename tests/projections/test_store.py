@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from domain.errors import FencedError
 from projections.store import Store
 from tests.worlds import Entries, numbered
 
@@ -126,3 +127,14 @@ def test_a_stream_stays_parked_over_a_restart(store: Store, tmp_path: Path) -> N
     assert again.parked() == [(2, first.stream, "ValueError: still no")]
     assert again.position() == 2
     again.close()
+
+
+def test_who_opened_the_file_before_can_write_no_more(tmp_path: Path, store: Store) -> None:
+    keep(store, 1)
+    owner = reopened(tmp_path)
+    keep(owner, 2)
+
+    with pytest.raises(FencedError):
+        keep(store, 3)
+    assert (owner.position(), count(owner)) == (2, 2)
+    owner.close()

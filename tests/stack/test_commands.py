@@ -1,5 +1,7 @@
 """The commands as a person uses them: data on standard output, one clear line and a status for an error."""
 
+import base64
+import json
 import os
 import subprocess
 import sys
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.gateway.sources.examples import event, intent
+from tests.gateway.sources.examples import charge, event, intent
 from tests.stack.stack import Stack, api_key
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
@@ -63,6 +65,34 @@ def test_files_are_submitted_and_asked_about(stack: Stack, tmp_path: Path) -> No
     assert told.returncode == 0, told
     assert "stripe:evt_shell1" in told.stdout
     assert "applied" in told.stdout
+
+
+def test_what_was_put_aside_is_listed_shown_and_sent_in_again(stack: Stack, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bodies = [event("charge.succeeded", charge(amount=-number)) for number in (1, 2)]
+    bad.write_bytes(b"\n".join([*bodies, b"no event"]))
+    assert recount("submit", TENANT, "stripe", bad, "--nats", stack.nats_url).returncode == 0
+    stack.drained()
+    code = ("--code", "event.amount_out_of_range", "--source", "stripe")
+
+    listed = recount("quarantine", "list", TENANT, *code, "--since", "2020-01-01T00:00:00Z", "--json", **at(stack))
+    assert listed.returncode == 0, listed
+    names = [entry["id"] for entry in json.loads(listed.stdout)["entries"]]
+    assert len(names) == 2
+    table = recount("quarantine", "list", TENANT, **at(stack))
+    assert all(name in table.stdout for name in names)
+    assert "2 open: event.amount_out_of_range" in table.stderr
+    shown = recount("quarantine", "show", TENANT, names[0], **at(stack))
+    assert base64.b64decode(json.loads(shown.stdout)["body_base64"]) in bodies
+
+    assert recount("quarantine", "requeue", TENANT, names[0], **at(stack)).stdout == "1 messages sent in again\n"
+    assert recount("quarantine", "requeue", TENANT, *code, **at(stack)).stdout.endswith("messages sent in again\n")
+    stack.drained()
+    again = recount("quarantine", "list", TENANT, *code, "--json", **at(stack))
+    assert max(entry["deliveries"] for entry in json.loads(again.stdout)["entries"]) > 1
+    assert_one_line_error(recount("quarantine", "show", TENANT, "none", **at(stack)), "quarantine.unknown")
+    both = recount("quarantine", "requeue", TENANT, "none", "--code", "body.not_json", **at(stack))
+    assert_one_line_error(both, "not both")
 
 
 def test_a_wrong_key_a_wrong_address_and_an_unknown_payment_are_one_line_each(stack: Stack) -> None:

@@ -22,7 +22,9 @@ IMPURE_BUILTINS = {
 # Packages that one place has in its hands, so that everything else runs, is tested and is simulated without them.
 ONLY_IN: Mapping[str, frozenset[str]] = {
     "ray": frozenset({"actors/remote.py"}),
-    "eventsourcing": frozenset({"actors/journal.py", "actors/recorder.py", "projections/feed.py"}),
+    "eventsourcing": frozenset(
+        {"actors/journal.py", "actors/recorder.py", "projections/feed.py", "simulations/world_store.py"}
+    ),
 }
 # The environment is read once, where the parts are put together, and written for libraries that take nothing else.
 ENVIRONMENT_READ_IN = frozenset({"gateway/bootstrap.py"})

@@ -30,6 +30,7 @@ SLEEPS: Mapping[str, str] = {
     "simulations/world_hosts.py": "virtual time: the pause of a projector, and how long nobody answers",
     "simulations/world_people.py": "virtual time: the pauses of those who send, ask and write",
     "tests/gateway/test_lanes.py": "the time that a batch takes, and the interval between two looks at the server",
+    "tests/simulations/test_virtual_loop.py": "virtual time: what is tested is how it passes",
     "tests/stack/provider.py": "the pause of a provider before it sends again",
     "tests/stack/test_fairness.py": "the pace of a tenant that sends steadily",
     "tests/stack/stack.py": "the interval between two looks at a condition of another process",

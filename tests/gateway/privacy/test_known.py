@@ -26,7 +26,7 @@ AN = KnownSubjects(
         "Án Nguyễn",
         "Nguyễn Án",
         "Tuấn Án",
-        "N.V.T.A.",
+        "N.V.T.A",
         "NVTA",
         "N. V. T. Án",
         "nguyenvantuanan",
@@ -39,7 +39,7 @@ AN = KnownSubjects(
 def test_a_known_name_is_found_in_every_form_and_has_one_token(mention: str) -> None:
     whole = SCRUBBER.token("NAME", "nguyen van tuan an")
 
-    assert SCRUBBER.scrub(f"đơn của {mention} đâu rồi", AN).text.rstrip(".") == f"đơn của {whole} đâu rồi"
+    assert SCRUBBER.scrub(f"đơn của {mention} đâu rồi", AN).text == f"đơn của {whole} đâu rồi"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from typing import get_args
+from typing import Literal, get_args
 
 import pytest
 from hypothesis import given
@@ -95,7 +95,7 @@ HIDDEN = [
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
 @pytest.mark.parametrize(("sentence", "value", "kind"), HIDDEN, ids=[kind for _, _, kind in HIDDEN])
 def test_a_disguised_value_is_found_and_cut_out_exactly(
-    sentence: str, value: str, kind: str, form: str, disguise: type[str]
+    sentence: str, value: str, kind: str, form: Literal["NFC", "NFD"], disguise: type[str]
 ) -> None:
     before, after = unicodedata.normalize(form, sentence).split("{}")
     hidden = disguise(unicodedata.normalize(form, value))
@@ -154,14 +154,14 @@ def test_what_is_nobodys_stays(text: str) -> None:
 
 
 def test_known_mode_leaves_names_that_nobody_announced_and_closed_mode_takes_every_capitalised_word() -> None:
-    text = "hôm qua Robert gặp Zyxomir ở đó"
+    text = "hôm qua Robert thấy Zyxomir ở đó"
 
     masked = {mode: typed(text, mode) for mode in get_args(Names)}
 
     assert masked == {
         "known": text,
-        "known+gazetteer": "hôm qua <NAME> gặp Zyxomir ở đó",
-        "closed": "hôm qua <NAME> gặp <NAME> ở đó",
+        "known+gazetteer": "hôm qua <NAME> thấy Zyxomir ở đó",
+        "closed": "hôm qua <NAME> thấy <NAME> ở đó",
     }
 
 
