@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 # Byte code that is kept halves the start of the test runs.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help setup demo test check lint types unit lock clean
+.PHONY: help setup demo test check lint types unit fuzz lock clean
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ types: setup ## mypy, strict
 
 unit: setup ## the tests without Ray, network or model
 	.venv/bin/python -m pytest -m "not model and not stack" --numprocesses auto
+
+fuzz: setup ## spoilt messages of every source for SECONDS (600)
+	.venv/bin/python -m tests.fuzz $(or $(SECONDS),600)
 
 lock: setup ## resolve pyproject.toml into requirements/*.lock
 	./scripts/lock

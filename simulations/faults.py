@@ -69,11 +69,11 @@ def drawn(choices: Choices, *, steps: int = Options().steps) -> Options:
     """The options of a seed: a small node, and a random subset of the faults at random rates."""
     return Options(
         tenants=1 + choices.below(3),
-        payments=2 + choices.below(5),
+        payments=1 + choices.below(4),
         payment_shards=1 + choices.below(2),
         index_shards=1 + choices.below(2),
         intakes=1 + choices.below(2),
-        questions=choices.below(16),
+        questions=choices.below(12),
         documents=choices.below(4),
         in_memory=choices.below(4) != 0,
         steps=steps,

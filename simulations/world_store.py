@@ -19,7 +19,7 @@ from simulations.faults import Faults
 class FaultyRecorder(LogRecorder):
     """The production recorder, whose commits may fail, or fail to say that they happened."""
 
-    def __init__(self, datastore: SQLiteDatastore, faults: Faults, kind: str, on_append: Callable[[], None]) -> None:
+    def __init__(self, datastore: SQLiteDatastore, faults: Faults, kind: str, on_append: Callable[[int], None]) -> None:
         self._faults = faults
         self._kind = kind
         self._on_append = on_append
@@ -31,7 +31,7 @@ class FaultyRecorder(LogRecorder):
         if self._faults.happens("commit_fails", self._kind):
             raise OperationalError("database is locked")
         positions = super().append(events, leases=leases, snapshots=snapshots)
-        self._on_append()
+        self._on_append(positions[-1])
         if self._faults.happens("commit_unknown", self._kind):
             raise OperationalError("disk I/O error")
         return positions
@@ -47,7 +47,13 @@ class SimulatedLog:
         self._opened: list[SQLiteDatastore] = []
         first = LogRecorder(self._datastore())
         first.create_table()
-        self.feed: Feed = RecorderFeed(first) if file is None else SqliteFeed(str(file))
+        self._memory = RecorderFeed(first) if file is None else None
+        self.feed: Feed = self._memory or SqliteFeed(str(file))
+
+    def _appended(self, head: int) -> None:
+        if self._memory is not None:
+            self._memory.known_head = head
+        self._on_append()
 
     def _datastore(self) -> SQLiteDatastore:
         if self._file is not None or not self._opened:
@@ -56,11 +62,13 @@ class SimulatedLog:
 
     def connect(self, kind: str, recorder: type[FaultyRecorder]) -> FaultyRecorder:
         """A connection for a process of a kind."""
-        return recorder(self._datastore(), self._faults, kind, self._on_append)
+        return recorder(self._datastore(), self._faults, kind, self._appended)
 
     def add(self, events: Sequence[tuple[str, int, str, bytes]]) -> None:
         """What lies in the log from before: stream, version, topic and bytes."""
-        LogRecorder(self._datastore()).insert_events([StoredEvent(*event) for event in events])
+        positions = LogRecorder(self._datastore()).insert_events([StoredEvent(*event) for event in events])
+        assert positions, "nothing is added"
+        self._appended(positions[-1])
 
     def close(self) -> None:
         for datastore in self._opened:
@@ -68,13 +76,14 @@ class SimulatedLog:
 
 
 class RecorderFeed:
-    """Reads a log through its recorder: the feed of a log that is in memory."""
+    """Reads a log through its recorder: the feed of a log that is in memory, which tells it how far it is."""
 
     def __init__(self, recorder: LogRecorder) -> None:
         self._recorder = recorder
+        self.known_head = 0
 
     def head(self) -> int:
-        return self._recorder.max_notification_id() or 0
+        return self.known_head
 
     def read(self, after: int, *, limit: int, topics: Sequence[str] = ()) -> Page:
         head = self.head()

@@ -1,6 +1,7 @@
 """Postal addresses: by street and district words, by the order of their parts, and after words that announce one."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
 from gateway.privacy import vocabulary as words
@@ -15,19 +16,18 @@ _GAP = r"[ \t]{0,2}[,\n]?[ \t\n>]{0,3}(?:\?\?\?[ ])?,?[ ]?"
 _GAP_RE = re.compile(_GAP)
 _RUN_RE = re.compile(rf"{_ATOM}(?:(?!\n\n){_GAP}{_ATOM}){{0,24}}")
 _ATOM_RE = re.compile(_ATOM)
+# Patterns that begin with what they look for, and then look back, are found fastest.
 _NUMBER_FIRST_RE = re.compile(
-    rf"(?<![\w.,/#-])(?:[0-9]{{1,5}}[ ])?[0-9]{{1,5}}[A-Za-z]?"
+    rf"[0-9](?<![\w.,/#-].)[0-9]{{0,4}}(?:[ ][0-9]{{1,5}})?[A-Za-z]?"
     rf"(?=,?[ ](?:[0-9]{{1,3}}(?:st|nd|rd|th)|[{UPPER}]|{_SMALL} ))"
 )
-_STREETS = (
-    "street|st|road|rd|avenue|ave|lane|ln|drive|dr|boulevard|blvd|court|ct|place|pl|square|sq|terrace|crescent|parkway|"
-    "pkwy|highway|hwy|close|circle|trail|way|row|grove|gardens|hill|walk|mews|apt|suite|unit|rua|rue|via|calle|avenida|"
-    "piazza|plaza|corso|viale|allée|chemin|quai|ulica|ul|carrer|travessa|largo|strada|bulevardul|utca|út|cesta"
+_STREET_ENDINGS = (
+    "straße strasse str gasse weg platz allee gatan vägen gata vej veien gade straat laan katu tie".split()
 )
-_STREET_ENDINGS = "straße strasse str gasse weg platz allee gatan vägen gata vej veien gade straat laan katu tie".split()
 _LONG_STREETS = "street|avenue|road|lane|boulevard|drive|court|square|terrace|crescent|parkway|highway"
-_STREET_WORD_RE = re.compile(rf"(?<!\w)(?:{_STREETS}|\w+(?:{'|'.join(_STREET_ENDINGS)}))(?!\w)", re.IGNORECASE)
-_STREET_FIRST_RE = re.compile(rf"(?<!\w)[{UPPER}]\w{{1,30}}(?:{'|'.join(_STREET_ENDINGS)})\.?[ ][0-9]{{1,4}}[a-z]?(?!\w)")
+_STREET_FIRST_RE = re.compile(
+    rf"(?<!\w)[{UPPER}]\w{{1,30}}(?:{'|'.join(_STREET_ENDINGS)})\.?[ ][0-9]{{1,4}}[a-z]?(?!\w)"
+)
 _LOWER_STREET_RE = re.compile(
     rf"(?<![\w.,/#-])[0-9]{{1,5}}[A-Za-z]?[ ](?:[^\W_][\w'\u2019.-]{{0,20}}[ ]){{1,4}}?(?:{_LONG_STREETS})(?!\w)",
     re.IGNORECASE,
@@ -53,7 +53,6 @@ _AFTER_INTRO_RE = re.compile(
     r"nhận hàng|giao hàng|nhan hang|moi|moi la)(?= |:))?[ \t]*[:=,?\"-]{0,2}\s{0,2}>?"
 )
 _PARTS_MIN = 3
-_WEAK_CHARS_MAX = 60
 # Capitalised, and where an address ends.
 _NO_ATOM = frozenset(
     """
@@ -83,27 +82,29 @@ def addresses(view: View, text: str, hits: Sequence[Hit]) -> list[Found]:
         if groups & words.UNIT:
             patterns.append(_BOX_RE)
             found += _with_flats(view, text)
+        streets = [hit.start for hit in hits if hit.groups & (words.STREET | words.STREET_SHORT)]
         for hit in hits:
-            if hit.groups & (words.ADDRESS_INTRO | words.ADDRESS_WEAK):
-                found += _announced(view, text, hit)
-        found += _numbered(view, text)
+            if hit.groups & words.ADDRESS_INTRO or (hit.groups & words.ADDRESS_WEAK and _may_follow(text, hit.end)):
+                found += _announced(view, text, hit, streets)
+        found += _numbered(view, text, streets)
     for pattern in patterns:
         found += [_address(view, match.start(), _extended(view, text, match.end())) for match in pattern.finditer(text)]
     return found
 
 
-def _numbered(view: View, text: str) -> Iterator[Found]:
+def _numbered(view: View, text: str, streets: Sequence[int]) -> Iterator[Found]:
     """Runs that begin with a house number."""
     at = 0
     while (number := _NUMBER_FIRST_RE.search(text, at)) is not None:
-        run = _RUN_RE.match(text, number.start())
-        at = number.end()
-        if run is None or not _is_address(run[0]):
+        start = number.start()
+        run = _RUN_RE.match(text, start)
+        at = max(number.end(), run.end() if run else 0)
+        if run is None or not _is_address(text, start, run.end(), streets):
             continue
-        end = _run_end(view, text, number.start())
-        at = max(at, end)
-        if _is_address(text[number.start() : end]):
-            yield _address(view, number.start(), end)
+        end = _run_end(view, text, start)
+        at = max(number.end(), end)
+        if _is_address(text, start, end, streets):
+            yield _address(view, start, end)
 
 
 def _address(view: View, start: int, end: int) -> Found:
@@ -112,16 +113,21 @@ def _address(view: View, start: int, end: int) -> Found:
     return Found(start, end, ADDRESS, " ".join(view.flat[start:end].split()))
 
 
-def _is_address(written: str) -> bool:
-    """Whether a run that begins with a number is an address: a street's word, or a postcode behind another part."""
-    if _STREET_WORD_RE.search(written):
+def _is_address(text: str, start: int, end: int, streets: Sequence[int]) -> bool:
+    """Whether a run that begins with a number is an address: a street's word, or a postcode behind another part.
+
+    `streets` is where words for streets stand.
+    """
+    if bisect_left(streets, start) < bisect_left(streets, end):
         return True
-    if CITY_RE.search(written) and "," in written:
+    written = text[start:end]
+    if any(ending in written for ending in _STREET_ENDINGS):
         return True
-    has_parts = "," in written or "\n" in written
-    return (
-        has_parts and len(written.split()) >= _PARTS_MIN and _DIGIT_RE.search(written.lstrip("0123456789")) is not None
-    )
+    if "," not in written and "\n" not in written:
+        return False
+    if "," in written and CITY_RE.search(written):
+        return True
+    return len(written.split()) >= _PARTS_MIN and _DIGIT_RE.search(written.lstrip("0123456789")) is not None
 
 
 def _run_end(view: View, text: str, start: int) -> int:
@@ -156,19 +162,21 @@ def _extended(view: View, text: str, end: int) -> int:
     return more.end() if more else end
 
 
-def _announced(view: View, text: str, hit: Hit) -> Iterator[Found]:
+def _may_follow(text: str, at: int) -> bool:
+    """Whether a part of an address comes after a word as common as "in" or "at"."""
+    first = text[at + 1 : at + 2]
+    return first.isdigit() or first.isupper()
+
+
+def _announced(view: View, text: str, hit: Hit, streets: Sequence[int]) -> Iterator[Found]:
     after = _AFTER_INTRO_RE.match(text, hit.end)
     assert after is not None, "it matches nothing as well"
     start = after.end()
-    if hit.groups & words.ADDRESS_WEAK and not text[start : start + 1].isdigit():
-        # "in", "at", "to": what begins with a number is found without them, unless a name comes before it.
-        if not text[start : start + 1].isupper() or _DIGIT_RE.search(text, start, start + _WEAK_CHARS_MAX) is None:
-            return
     run = _RUN_RE.match(text, start)
     if run is None or _DIGIT_RE.search(run[0]) is None:
         return
     end = _run_end(view, text, start)
     written = text[start:end]
     has_number = len(written.split()) > 1 and _DIGIT_RE.search(written) is not None
-    if has_number and (hit.groups & words.ADDRESS_INTRO or _is_address(written)):
+    if has_number and (hit.groups & words.ADDRESS_INTRO or _is_address(text, start, end, streets)):
         yield _address(view, start, end)

@@ -10,6 +10,7 @@ import re2  # type: ignore[import-untyped]  # installed without types
 
 from gateway.privacy import vocabulary as words
 from gateway.privacy.found import SECRET, Found
+from gateway.privacy.view import View
 from gateway.privacy.vocabulary import Hit
 
 # The prefixes are from the issuers' own documentation (Stripe, AWS, GitHub, GitLab, Slack, Google, SendGrid, OpenAI,
@@ -45,6 +46,7 @@ _LONG_WORD_RE = re.compile(r"[^\s\0]{16}")
 _NAMED = """password passwd pwd secret client_secret api[_-]?key access[_-]?key access[_-]?token auth[_-]?token token
 secret[_-]?access[_-]?key secret[_-]?key private[_-]?key refresh[_-]?token session[_-]?id session[_-]?token accountkey
 signature sig"""
+_NAME_PARTS = ("pass", "pwd", "secret", "key", "token", "session", "sig")
 _NAMED_RE = re2.compile(
     rf"""(?i)\b(?:{"|".join(_NAMED.split())})["']?\s{{0,2}}[=:]\s{{0,2}}["']?([^\s"'&,;<>\x00]{{4,500}})"""
 )
@@ -59,15 +61,15 @@ _AFTER_CUE_RE = re.compile(
 _TRAILING = ".,;:)]}\"'"
 
 
-def credentials(text: str) -> list[Found]:
-    """Keys, tokens and URL credentials in the text."""
+def credentials(view: View, text: str) -> list[Found]:
+    """Keys, tokens and URL credentials in the text, the view's with blanks where something was found."""
     found: list[Found] = []
     if "-----" in text or _LONG_WORD_RE.search(text) is not None:
         found += [Found(match.start(), match.end(), SECRET, match[0]) for match in _KEY_RE.finditer(text)]
-    if ":" in text or "=" in text:
+    if (":" in text or "=" in text) and any(part in view.flat for part in _NAME_PARTS):
         found += [_value(match.start(1), match[1]) for match in _NAMED_RE.finditer(text)]
-        if "://" in text:
-            found += [_value(match.start(1), match[1]) for match in _URL_RE.finditer(text)]
+    if "://" in text:
+        found += [_value(match.start(1), match[1]) for match in _URL_RE.finditer(text)]
     return found
 
 

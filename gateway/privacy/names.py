@@ -25,6 +25,8 @@ _VI_FAMILY = gazetteer.spellings(gazetteer.VIETNAMESE_FAMILY)
 _VI_SURE = gazetteer.spellings(gazetteer.VIETNAMESE_FAMILY_SURE)
 _VI_MIDDLE = gazetteer.spellings(gazetteer.VIETNAMESE_MIDDLE)
 _VI_GIVEN = gazetteer.spellings(gazetteer.VIETNAMESE_GIVEN)
+_CUES = words.INTRO | words.INTRO_WEAK | words.TITLE | words.VI_TITLE
+_COMMON = words.VI_FAMILY | words.FIRST | words.LAST
 _WORDS_MAX = 5
 _MIDDLES_MAX = 2
 _LISTED_MAX = 8
@@ -47,9 +49,9 @@ def names(view: View, text: str, hits: Sequence[Hit], *, with_gazetteer: bool) -
         groups = hit.groups
         if hit.start < end:
             continue
-        if groups & (words.INTRO | words.INTRO_WEAK | words.TITLE | words.VI_TITLE):
+        if groups & _CUES:
             found += _announced(view, text, hit)
-        if with_gazetteer and groups & (words.VI_FAMILY | words.FIRST | words.LAST):
+        if with_gazetteer and groups & _COMMON:
             found += _common(view, text, hit)
         if found:
             end = max(end, found[-1].end)
@@ -205,9 +207,9 @@ def _vietnamese_end(view: View, text: str, hit: Hit) -> int:
     """Where the name that begins with this family name ends; the family name's own end if none does."""
     family = text[hit.start : hit.end]
     plain = view.flat[hit.start : hit.end]
-    if not _is_in(family, plain, _VI_FAMILY):
-        return hit.end
     is_capital = family[0].isupper()
+    if (plain in VIETNAMESE_WORDS and not is_capital and family.isascii()) or not _is_in(family, plain, _VI_FAMILY):
+        return hit.end
     rest = [match.span(1) for match in _next_words(text, hit.end)]
     end = hit.end
     given = 0

@@ -16,14 +16,15 @@ from gateway.privacy.found import CARD, IBAN, IMPERSONAL, IP, MAC, NATIONAL_ID, 
 
 IPV6_GROUPS, IPV6_GROUPS_SHORT_MIN = 8, 3
 # The fewest digits of any: GB and NL have four letters, MT and others more.
-IBAN_DIGITS_MIN, SSN_DIGITS, MAC_SEPARATORS_MIN = 4, 9, 4
+IBAN_DIGITS_MIN, SSN_DIGITS = 4, 9
+_UUID_HYPHENS, _IPV4_DOTS, _IPV6_COLONS, _MAC_SEPARATORS, _CISCO_DOTS = 4, 3, 2, 5, 2
 CARD_DIGITS_MIN, CARD_DIGITS_MAX = 13, 19
 # ISO/IEC 7812-1: 3 travel, 2 and 4 to 6 banking, 9 national (NAPAS 9704). 0, 1, 7 and 8 begin no payment card, but do
 # begin times in milliseconds and order numbers.
 _CARD_FIRST_DIGITS = frozenset("234569")
 # What a scanner reads for a digit.
 _SCANNED = str.maketrans("OoDQIlSB", "00001158")
-_SCANNED_DIGITS_MIN = 10
+SCANNED_DIGITS_MIN = 10
 
 # Length by country: SWIFT's IBAN registry (ISO 13616).
 _IBAN_COUNTRIES = {
@@ -46,34 +47,35 @@ _IBAN_COUNTRIES = {
     32: "LC",
     33: "RU",
 }
-_IBAN_SHAPES = "|".join(
-    rf"(?:{countries.replace(' ', '|')})[0-9]{{2}}(?:[ \n-]?[A-Z0-9]){{{length - 4}}}"
-    for length, countries in _IBAN_COUNTRIES.items()
-)
+_IBAN_LENGTHS = {country: length for length, countries in _IBAN_COUNTRIES.items() for country in countries.split()}
+_IBAN_REST = {
+    length: re.compile(rf"(?:[ \n-]?[A-Za-z0-9]){{{length - 4}}}(?![A-Za-z0-9])", re.ASCII)
+    for length in _IBAN_COUNTRIES
+}
 _SEPARATORS = str.maketrans("", "", " -\n.")
 _DIGITS_RE = re.compile(r"[0-9]+")
 _LUHN_PLAIN = bytes.maketrans(b"0123456789", bytes(range(10)))
 _LUHN_DOUBLED = bytes.maketrans(b"0123456789", bytes([0, 2, 4, 6, 8, 1, 3, 5, 7, 9]))
 
 CURRENCY = r"(?:(?i:EUR|USD|GBP|VND|VNĐ|JPY|KRW|IDR|đồng|dong|đ|euros?|dollars?|triệu|nghìn|ngàn|tr|k)(?!\w)|[€$£₫¥%])"
+# Patterns that begin with a digit and then look back are found fastest.
 # What holds digits and is nobody's: a provider's ids, UUIDs, times and dates.
-_IMPERSONAL_RE = re.compile(
+_OBJECT_ID_RE = re.compile(r"(?<!\w)(?:pi|ch|py|po|re|pyr|dp|du|evt|cus|pm|txn|req|in|tr|cs)_\w++")
+_UUID_RE = re.compile(r"[0-9A-Fa-f]{8}(?<!\w.{8})(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?!\w)")
+_DATE_RE = re.compile(
     r"""
-    (?<!\w)(?:
-        (?:pi|ch|py|po|re|pyr|dp|du|evt|cus|pm|txn|req|in|tr|cs)_\w++
-      | [0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?!\w)
-      | (?<![./-])[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?)?(?!\d|[./-]\d)
-      | (?<![./-])[0-9]{1,2}([./-])[0-9]{1,2}\1(?:[0-9]{4}|[0-9]{2})(?!\w|[./-]\w)
+    [0-9](?<!\w.)(?<![./-].)(?:
+        [0-9]{3}-[0-9]{2}-[0-9]{2}(?:[T ][0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?)?(?!\d|[./-]\d)
+      | [0-9]?([./-])[0-9]{1,2}\1(?:[0-9]{4}|[0-9]{2})(?!\w|[./-]\w)
     )
     """,
     re.VERBOSE,
 )
-# The lookahead takes nothing, so that a false start hides no account that begins inside it.
-_IBAN_RE = re.compile(rf"(?<![A-Z0-9_])(?=[A-Z]{{2}}[0-9])(?=({_IBAN_SHAPES})(?![A-Z0-9]))", re.ASCII | re.IGNORECASE)
+_IBAN_START_RE = re.compile(r"[A-Za-z]{2}(?<![A-Za-z0-9_].{2})[0-9]{2}")
 _CARD_RUN_RE = re.compile(
-    r"(?<!\d)(?<!\d[.,])(?:[0-9]{4}(?:[./_][0-9]{4}){3}(?![./_]?[0-9])|[0-9](?:[ \n-]{0,3}+[0-9]){12,}+)"
+    r"[0-9](?<!\d.)(?<!\d[.,].)(?:[0-9]{3}(?:[./_][0-9]{4}){3}(?![./_]?[0-9])|(?:[ \n-]{0,3}+[0-9]){12,}+)"
 )
-_SCANNED_RUN_RE = re.compile(r"(?<!\w)(?<!\d[.,])[0-9OIlSB](?:[ \n-]{0,3}+[0-9OoDQIlSB]){12,}+(?!\w)")
+_SCANNED_RUN_RE = re.compile(r"[0-9OIlSB](?<!\w.)(?<!\d[.,].)(?:[ \n-]{0,3}+[0-9OoDQIlSB]){12,}+(?!\w)")
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])"
 # +84 32.171.30.64 is a telephone number.
 _IP_RE = re.compile(
@@ -84,32 +86,43 @@ _IP_RE = re.compile(
     re.VERBOSE,
 )
 _MAC_RE = re.compile(
-    r"(?<![\w:-])(?:[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{4}(?:\.[0-9A-Fa-f]{4}){2})"
+    r"[0-9A-Fa-f]{2}(?<![\w:-].{2})(?:([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}|[0-9A-Fa-f]{2}(?:\.[0-9A-Fa-f]{4}){2})"
     r"(?![\w:-])"
 )
 # Circular 07/2016/TT-BCA, article 7: province (001 to 096), century and sex, year of birth, 6 digits.
 _CCCD_RE = re.compile(
-    r"(?<![\w.,-])0[0-9]{2}(?:[0-3][0-9]{8}"
+    r"0(?<![\w.,-].)[0-9]{2}(?:[0-3][0-9]{8}"
     r"|(?:[ .-]?[0-3][0-9]{2}[ .-]?[0-9]{3}[ .-]?[0-9]{3}|[0-3](?:[ .-][0-9]{4}){2})(?! [0-9]))(?![\w-])"
 )
 _PROVINCE_MAX = 96
-_SSN_RE = re.compile(r"(?<![\w-])(?!000|666)[0-9]{3}([- ])(?!00)[0-9]{2}\1(?!0000)[0-9]{4}(?![\w-])")
+_SSN_RE = re.compile(r"[0-9]{3}(?<![\w-].{3})(?<!000)(?<!666)([- ])(?!00)[0-9]{2}\1(?!0000)[0-9]{4}(?![\w-])")
 
 
 def impersonal(text: str) -> list[Found]:
     """Provider ids, UUIDs, times and dates."""
-    return [Found(*match.span(), IMPERSONAL, "") for match in _IMPERSONAL_RE.finditer(text)]
+    found: list[Found] = []
+    if "_" in text:
+        found += [Found(*match.span(), IMPERSONAL, "") for match in _OBJECT_ID_RE.finditer(text)]
+    if text.count("-") >= _UUID_HYPHENS:
+        found += [Found(*match.span(), IMPERSONAL, "") for match in _UUID_RE.finditer(text)]
+    if "-" in text or "." in text or "/" in text:
+        found += [Found(*match.span(), IMPERSONAL, "") for match in _DATE_RE.finditer(text)]
+    return found
 
 
 def ibans(text: str) -> list[Found]:
     """IBANs of the right length whose check digits fit."""
     found: list[Found] = []
     end = 0
-    for candidate in _IBAN_RE.finditer(text):
-        compact = candidate[1].translate(_SEPARATORS).upper()
-        if candidate.start() >= end and _is_iban(compact):
-            end = candidate.end(1)
-            found.append(Found(candidate.start(), end, IBAN, compact))
+    for begin in _IBAN_START_RE.finditer(text):
+        length = _IBAN_LENGTHS.get(begin[0][:2].upper())
+        rest = _IBAN_REST[length].match(text, begin.end()) if length and begin.start() >= end else None
+        if rest is None:
+            continue
+        compact = (begin[0] + rest[0]).translate(_SEPARATORS).upper()
+        if _is_iban(compact):
+            end = rest.end()
+            found.append(Found(begin.start(), end, IBAN, compact))
     return found
 
 
@@ -131,7 +144,7 @@ def scanned_cards(text: str) -> list[Found]:
     """Card numbers with letters where a scanner took a digit for one (O for 0, l for 1)."""
     found: list[Found] = []
     for run in _SCANNED_RUN_RE.finditer(text):
-        if sum(map(str.isdigit, run[0])) >= _SCANNED_DIGITS_MIN:
+        if sum(map(str.isdigit, run[0])) >= SCANNED_DIGITS_MIN:
             found += _cards_of(run[0].translate(_SCANNED), run.start())
     return found
 
@@ -188,15 +201,19 @@ def _luhn_sums(digits: bytes) -> tuple[list[int], list[int]]:
 
 def network_addresses(text: str) -> list[Found]:
     """IPv4, IPv6 and MAC addresses."""
-    found = [
-        Found(*match.span(), MAC, match[0].replace(":", "").replace("-", "").replace(".", "").lower())
-        for match in _MAC_RE.finditer(text)
-    ]
-    found += [
-        Found(*match.span(), IP, _canonical_ip(match[0]))
-        for match in _IP_RE.finditer(text)
-        if ":" not in match[0] or _is_ipv6(match[0])
-    ]
+    found: list[Found] = []
+    dots, colons = text.count("."), text.count(":")
+    if dots >= _CISCO_DOTS or colons >= _MAC_SEPARATORS or text.count("-") >= _MAC_SEPARATORS:
+        found += [
+            Found(*match.span(), MAC, match[0].replace(":", "").replace("-", "").replace(".", "").lower())
+            for match in _MAC_RE.finditer(text)
+        ]
+    if dots >= _IPV4_DOTS or colons >= _IPV6_COLONS:
+        found += [
+            Found(*match.span(), IP, _canonical_ip(match[0]))
+            for match in _IP_RE.finditer(text)
+            if ":" not in match[0] or _is_ipv6(match[0])
+        ]
     return found
 
 

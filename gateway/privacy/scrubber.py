@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from domain.settings import PrivacySettings
+from gateway.privacy import vocabulary as words
 from gateway.privacy.addresses import addresses
 from gateway.privacy.credentials import credentials, cued_credentials
 from gateway.privacy.cued import cued
@@ -17,7 +18,7 @@ from gateway.privacy.known import KnownSubjects
 from gateway.privacy.names import closed, names
 from gateway.privacy.numbers import (
     IBAN_DIGITS_MIN,
-    MAC_SEPARATORS_MIN,
+    SCANNED_DIGITS_MIN,
     SSN_DIGITS,
     cards,
     ibans,
@@ -33,7 +34,6 @@ from gateway.privacy.vocabulary import Hit, hits
 TOKEN_DIGITS = 4
 _PIECE_RE = re.compile(r"[^\W_\0](?:[^\0]*[^\W_\0])?")
 _DIGIT_RE = re.compile(r"[0-9]")
-_SEPARATOR_RE = re.compile(r"[_./-]")
 _TOKEN_RE = re.compile(rf"<(?:(?:{'|'.join(TYPES)})_[0-9a-f]{{{TOKEN_DIGITS}}}|{'|'.join(TYPES).lower()})>")
 
 
@@ -87,11 +87,10 @@ class Scrubber:
         view = View(text)
         search = _Search(view, hits(view.flat), self._settings)
         search.run(known)
-        return [
-            Found(*view.in_original(each.start, each.end), each.type, each.canonical)
-            for each in sorted(search.found)
-            if each.type != IMPERSONAL
-        ]
+        found = sorted(each for each in search.found if each.type != IMPERSONAL)
+        if view.is_original:
+            return found
+        return [Found(*view.in_original(each.start, each.end), each.type, each.canonical) for each in found]
 
 
 class _Search:
@@ -102,18 +101,22 @@ class _Search:
         self._hits = of_text
         self._settings = settings
         self._text = view.text
+        self._groups = 0
+        for hit in of_text:
+            self._groups |= hit.groups
         self.found: list[Found] = []
 
     def run(self, known: KnownSubjects | None) -> None:
         view, of_text, region = self._view, self._hits, self._settings.region
         if "<" in self._text:
             self._take([Found(*match.span(), IMPERSONAL, "") for match in _TOKEN_RE.finditer(self._text)])
-        self._take(credentials(self._text))
+        self._take(credentials(view, self._text))
         if "@" in self._text:
             self._take(emails(self._text))
         if known is not None:
             self._take(known.find(view))
-        self._take(spelled(view, self._text, of_text, region))
+        if self._groups & (words.AT | words.DIGIT) or "@" in self._text:
+            self._take(spelled(view, self._text, of_text, region))
         digits = len(_DIGIT_RE.findall(self._text))
         if digits:
             self._numbers(region, digits)
@@ -124,15 +127,15 @@ class _Search:
 
     def _numbers(self, region: str, digits: int) -> None:
         """What has digits. How many there are in all, and which signs, says what cannot be there."""
-        if _SEPARATOR_RE.search(self._text) is not None:
-            self._take(impersonal(self._text))
-        self._take(cued_credentials(self._text, self._hits))
+        self._take(impersonal(self._text))
+        if self._groups & words.KEY:
+            self._take(cued_credentials(self._text, self._hits))
         if digits >= IBAN_DIGITS_MIN:
             self._take(ibans(self._text))
+        if digits >= SCANNED_DIGITS_MIN:
             self._take(cards(self._text))
             self._take(scanned_cards(self._text))
-        if self._text.count(".") > 1 or self._text.count(":") > 1 or self._text.count("-") > MAC_SEPARATORS_MIN:
-            self._take(network_addresses(self._text))
+        self._take(network_addresses(self._text))
         if digits >= SSN_DIGITS:
             self._take(own_form_ids(self._text))
         self._take(cued(self._view, self._text, self._hits, region))

@@ -47,6 +47,11 @@ class View:
             self._normalise(original)
         self.flat = self.text.translate(_FLAT)
 
+    @property
+    def is_original(self) -> bool:
+        """Whether the text is as it came."""
+        return self._starts is None
+
     def in_original(self, start: int, end: int) -> tuple[int, int]:
         """Where a part of the view that is not empty stands in the original."""
         if self._starts is None:

@@ -16,7 +16,9 @@ ORDER, PHONE, PHONE_WEAK, ACCOUNT, ACCOUNT_WEAK, BANK, NATIONAL_ID, TAX, SSN, PA
     1 << bit for bit in range(12)
 )
 INTRO, INTRO_WEAK, TITLE, VI_TITLE, VI_FAMILY, FIRST, LAST = (1 << bit for bit in range(12, 19))
-ADDRESS_INTRO, VI_PLACE, DIGIT, KEY, AT, MONEY, ADDRESS_WEAK, ZIP, STREET, UNIT = (1 << bit for bit in range(19, 29))
+ADDRESS_INTRO, VI_PLACE, DIGIT, KEY, AT, MONEY, ADDRESS_WEAK, ZIP, STREET, STREET_SHORT, UNIT = (
+    1 << bit for bit in range(19, 30)
+)
 NUMBER_CUES = (
     ORDER
     | PHONE
@@ -107,6 +109,11 @@ _PHRASES = {
     ),
     ADDRESS_WEAK: "following|same|in|at|is at|to|and",
     STREET: "street|avenue|road|lane|boulevard|drive|court|square|terrace|crescent|parkway|highway|rd|ave|blvd",
+    STREET_SHORT: (
+        "st|ln|dr|ct|place|pl|sq|pkwy|hwy|close|circle|trail|way|row|grove|gardens|hill|walk|mews|apt|suite|unit|rua|"
+        "rue|via|calle|avenida|piazza|plaza|corso|viale|allee|chemin|quai|ulica|ul|carrer|travessa|largo|strada|"
+        "bulevardul|utca|ut|cesta"
+    ),
     UNIT: "apt|apartment|suite|ste|can ho|box|postfach|hop thu",
     ZIP: "zip|zip code|postal code|postcode|post code|ma buu dien|ma buu chinh|plz",
     VI_PLACE: (
@@ -159,6 +166,4 @@ _AUTOMATON = _automaton()
 def hits(flat_text: str) -> list[Hit]:
     """Every phrase in a flat text, by where it ends, the longer of two that end together first."""
     # One space before the text shifts it by one, and the match ends behind the space after the phrase.
-    return [
-        Hit(last - 1 - length, last - 1, groups) for last, (length, groups) in _AUTOMATON.iter(f" {flat_text} ")
-    ]
+    return [Hit(last - 1 - length, last - 1, groups) for last, (length, groups) in _AUTOMATON.iter(f" {flat_text} ")]
