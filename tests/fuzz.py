@@ -20,7 +20,23 @@ from tests.gateway.sources.conformance import REF, conformances
 SECONDS = 600.0
 CHANGES_MAX = 6
 JUNK = (b"null", b"[]", b"{}", b"-1", b"1e999", b'""', b'"\\ud800"', b"9" * 400, b"[" * 3_000, b"\x00", b"\xff")
-VALUES = (None, True, -1, 0, 2**63, 10**30, 1.5, "", "\u0000", "x" * 300, "2018-19-12T00:00:00Z", "1e400", [], {}, [[]])
+VALUES: Sequence[Any] = (
+    None,
+    True,
+    -1,
+    0,
+    2**63,
+    10**30,
+    1.5,
+    "",
+    "\u0000",
+    "x" * 300,
+    "2018-19-12T00:00:00Z",
+    "1e400",
+    [],
+    {},
+    [[]],
+)
 
 
 def spoilt(chosen: random.Random, raw: bytes) -> bytes:

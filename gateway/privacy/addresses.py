@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from gateway.privacy import vocabulary as words
 from gateway.privacy.found import ADDRESS, Found
-from gateway.privacy.vietnamese_addresses import CITY_RE, vietnamese_addresses
+from gateway.privacy.vietnamese_addresses import vietnamese_addresses
 from gateway.privacy.view import UPPER, View
 from gateway.privacy.vocabulary import Hit
 
@@ -82,7 +82,7 @@ def addresses(view: View, text: str, hits: Sequence[Hit]) -> list[Found]:
         if groups & words.UNIT:
             patterns.append(_BOX_RE)
             found += _with_flats(view, text)
-        streets = [hit.start for hit in hits if hit.groups & (words.STREET | words.STREET_SHORT)]
+        streets = [hit.start for hit in hits if hit.groups & (words.STREET | words.STREET_SHORT | words.CITY)]
         for hit in hits:
             if hit.groups & words.ADDRESS_INTRO or (hit.groups & words.ADDRESS_WEAK and _may_follow(text, hit.end)):
                 found += _announced(view, text, hit, streets)
@@ -116,17 +116,15 @@ def _address(view: View, start: int, end: int) -> Found:
 def _is_address(text: str, start: int, end: int, streets: Sequence[int]) -> bool:
     """Whether a run that begins with a number is an address: a street's word, or a postcode behind another part.
 
-    `streets` is where words for streets stand.
+    `streets` is where words for streets, and names of cities, stand.
     """
+    written = text[start:end]
     if bisect_left(streets, start) < bisect_left(streets, end):
         return True
-    written = text[start:end]
     if any(ending in written for ending in _STREET_ENDINGS):
         return True
     if "," not in written and "\n" not in written:
         return False
-    if "," in written and CITY_RE.search(written):
-        return True
     return len(written.split()) >= _PARTS_MIN and _DIGIT_RE.search(written.lstrip("0123456789")) is not None
 
 

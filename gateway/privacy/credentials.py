@@ -41,7 +41,7 @@ eyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{6,}(?:\.[0-9A-Za-z_-]*)?
 _PEM = r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----(?:[^-]|-[^-])*(?:-----END [A-Z ]{0,30}PRIVATE KEY-----)?"
 _KEY_RE = re2.compile(rf"{_PEM}|\b(?:{'|'.join(_ISSUED.split())})")
 # None of them is shorter.
-_LONG_WORD_RE = re.compile(r"[^\s\0]{16}")
+_KEY_CHARS_MIN = 16
 # The value of a parameter that is named as a secret, in whatever syntax: TOML, JSON, a URL's query, a header.
 _NAMED = """password passwd pwd secret client_secret api[_-]?key access[_-]?key access[_-]?token auth[_-]?token token
 secret[_-]?access[_-]?key secret[_-]?key private[_-]?key refresh[_-]?token session[_-]?id session[_-]?token accountkey
@@ -64,7 +64,7 @@ _TRAILING = ".,;:)]}\"'"
 def credentials(view: View, text: str) -> list[Found]:
     """Keys, tokens and URL credentials in the text, the view's with blanks where something was found."""
     found: list[Found] = []
-    if "-----" in text or _LONG_WORD_RE.search(text) is not None:
+    if "-----" in text or max(map(len, text.split()), default=0) >= _KEY_CHARS_MIN:
         found += [Found(match.start(), match.end(), SECRET, match[0]) for match in _KEY_RE.finditer(text)]
     if (":" in text or "=" in text) and any(part in view.flat for part in _NAME_PARTS):
         found += [_value(match.start(1), match[1]) for match in _NAMED_RE.finditer(text)]

@@ -44,7 +44,7 @@ _DIGITS_MIN = min(rule.digits_min for rule in _RULES.values() if rule.type != IM
 _AFTER_REACH, _LIST_REACH = 3, 6
 _ALNUM_REACH = 34
 # Bounded: each run is looked at as a whole.
-_RUN_RE = re.compile(r"(?<![0-9])(?:\+ ?)?\(?[0-9](?:[ \n./()-]{0,2}+[0-9]){0,63}+")
+_RUN_RE = re.compile(r"[0-9](?<![0-9].)(?:[ \n./()-]{0,2}+[0-9]){0,63}+")
 _DIGITS_RE = re.compile(r"[0-9]+")
 _THOUSANDS_RE = re.compile(r"[1-9][0-9]{0,2}(?:([.,])[0-9]{3})(?:\1[0-9]{3}){0,3}\Z")
 _CURRENCY_AFTER_RE = re.compile(rf"[.,]?[0-9]{{0,2}} ?{CURRENCY}")
@@ -159,21 +159,33 @@ def _is_amount(text: str, run: re.Match[str]) -> bool:
 def _take(text: str, run: re.Match[str], rule: _Rule, region: str) -> Found | None:
     """The leading groups of a run that are a number of the rule's length, `None` if they are not."""
     start = run.start()
-    if rule.type == PHONE_TYPE and (own := phone_at(text, start, region)) is not None:
+    if rule.type == PHONE_TYPE:
+        start = _with_plus(text, start)
         # Two numbers with a space between are one run, and the first one's form says where it ends.
-        return own
+        own = phone_at(text, start, region)
+        if own is not None:
+            return own
     digits, end = 0, start
     for group in _DIGITS_RE.finditer(run[0]):
         if digits + len(group[0]) > rule.digits_max:
             break
         digits += len(group[0])
-        end = start + group.end()
+        end = run.start() + group.end()
     if digits < rule.digits_min:
         return None
     if rule.type == PHONE_TYPE:
         end = _with_extension(text, end)
         return phone(start, end, text[start:end], region)
     return Found(start, end, rule.type, text[start:end].translate(_SEPARATORS))
+
+
+def _with_plus(text: str, start: int) -> int:
+    """Where the number begins if the plus and the bracket before its first digit count."""
+    if text[start - 1 : start] == "(":
+        start -= 1
+    if text[start - 1 : start] == "+":
+        return start - 1
+    return start - 2 if text[max(0, start - 2) : start] == "+ " else start
 
 
 def _with_extension(text: str, end: int) -> int:

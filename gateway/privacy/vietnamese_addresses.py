@@ -44,7 +44,6 @@ _CITIES = (
     r"đồng nai|dong nai|việt nam|viet nam|vn"
 )
 _CITY = rf"(?:,? ?(?:-? ?)(?:tp\.? ?)?(?:{_CITIES})(?!\w))"
-CITY_RE = re.compile(_CITY, re.IGNORECASE)
 _ADDRESS_RE = re.compile(
     rf"(?P<number>{_NUMBER},? ?)?(?(number)(?P<street>{_WORDS},? ?)?)"
     rf"(?P<first>{_SEGMENT})(?P<rest>(?:[ ,.\n-]{{1,3}}{_SEGMENT}){{0,7}})"

@@ -16,8 +16,8 @@ ORDER, PHONE, PHONE_WEAK, ACCOUNT, ACCOUNT_WEAK, BANK, NATIONAL_ID, TAX, SSN, PA
     1 << bit for bit in range(12)
 )
 INTRO, INTRO_WEAK, TITLE, VI_TITLE, VI_FAMILY, FIRST, LAST = (1 << bit for bit in range(12, 19))
-ADDRESS_INTRO, VI_PLACE, DIGIT, KEY, AT, MONEY, ADDRESS_WEAK, ZIP, STREET, STREET_SHORT, UNIT = (
-    1 << bit for bit in range(19, 30)
+ADDRESS_INTRO, VI_PLACE, DIGIT, KEY, AT, MONEY, ADDRESS_WEAK, ZIP, STREET, STREET_SHORT, UNIT, CITY = (
+    1 << bit for bit in range(19, 31)
 )
 NUMBER_CUES = (
     ORDER
@@ -113,6 +113,10 @@ _PHRASES = {
         "st|ln|dr|ct|place|pl|sq|pkwy|hwy|close|circle|trail|way|row|grove|gardens|hill|walk|mews|apt|suite|unit|rua|"
         "rue|via|calle|avenida|piazza|plaza|corso|viale|allee|chemin|quai|ulica|ul|carrer|travessa|largo|strada|"
         "bulevardul|utca|ut|cesta"
+    ),
+    CITY: (
+        "hcm|ho chi minh|ha noi|hn|sai gon|sg|da nang|can tho|hai phong|hue|bien hoa|nha trang|da lat|vung tau|"
+        "binh duong|dong nai|viet nam|vn"
     ),
     UNIT: "apt|apartment|suite|ste|can ho|box|postfach|hop thu",
     ZIP: "zip|zip code|postal code|postcode|post code|ma buu dien|ma buu chinh|plz",
