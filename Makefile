@@ -13,20 +13,23 @@ setup: ## build .venv (does nothing when it is current); PYTHON=/path/to/python 
 demo: setup ## run the whole stack on disordered webhooks and watch an answer being corrected
 	.venv/bin/recount demo
 
-test: unit ## run every test
+test: setup ## run every test
+	.venv/bin/python -m pytest -m "not model and not stack" --numprocesses auto
 	.venv/bin/python -m pytest -m "model or stack"
 
 check: lint types unit ## what to run before a commit: lint, types and the tests that need no stack
 
-lint: setup ## ruff: rules and format
+lint: setup ## ruff, and what else is asked of code and documents: layers, sizes, names that exist
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
+	.venv/bin/python -m pytest tests/tidy tests/docs --numprocesses auto -q
 
 types: setup ## mypy, strict
 	.venv/bin/mypy
 
-unit: setup ## the tests without Ray, network or model
-	.venv/bin/python -m pytest -m "not model and not stack" --numprocesses auto
+unit: setup ## the quick tests: no Ray, network or model, and few examples of what is drawn
+	.venv/bin/python -m pytest -m "not model and not stack and not long" --numprocesses auto --hypothesis-profile quick \
+	  --ignore tests/tidy --ignore tests/docs
 
 fuzz: setup ## spoilt messages of every source for SECONDS (600)
 	.venv/bin/python -m tests.fuzz $(or $(SECONDS),600)

@@ -80,6 +80,7 @@ class Intake:
         sources: whose messages can be read.
         clock: the time of receipt.
         cleanse: takes personal data out of what a command says in free text, before anything keeps it.
+        learn: tenant, body of a message that was read: hears whom it tells of, to find them in texts.
         pause: waits that many seconds before commands are sent again.
         tally: counts messages, and those that were put aside, by tenant and source.
     """
@@ -92,6 +93,7 @@ class Intake:
         sources: Sources,
         clock: Callable[[], datetime],
         cleanse: Callable[[Submission], Submission] = cleansed,
+        learn: Callable[[str, bytes], None] = lambda tenant, body: None,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         tally: Tally | None = None,
     ) -> None:
@@ -100,6 +102,7 @@ class Intake:
         self._sources = sources
         self._clock = clock
         self._cleanse = cleanse
+        self._learn = learn
         self._pause = pause
         self._tally = tally or Tally({})
 
@@ -121,6 +124,7 @@ class Intake:
         reading = module.read(message.body, headers=provider_headers(message.headers), ref=f"INGEST:{message.sequence}")
         if isinstance(reading, Unreadable):
             return Item(message=message, tenant=tenant, source=source, trace=trace, refused=reading)
+        self._learn(tenant, message.body)
         commands = [self._cleanse(each) for each in submissions(tenant, reading, source=source, trace=trace)]
         return Item(
             message=message, tenant=tenant, source=source, trace=trace, commands=commands, refused=reading.refused

@@ -96,6 +96,7 @@ class IntakeHost:
         place = self._place
         payments = Router([RayEndpoint(f"{ROLE}-{shard}") for shard in range(place.payment_shards)])
         knowledge = Router([RayEndpoint(name) for name in place.index_hosts], bucket=tenant_bucket_of)
+        self._cleanser = cleanser = Cleanser(Path(place.data), place.tenants)
         intake = Intake(
             Dispatch({"document": knowledge, "index": knowledge}, other=payments).submit,
             Quarantine(
@@ -103,7 +104,8 @@ class IntakeHost:
             ),
             sources=Sources(place.tenants),
             clock=lambda: datetime.now(UTC),
-            cleanse=Cleanser(Path(place.data), place.tenants),
+            cleanse=cleanser,
+            learn=cleanser.learn,
             tally=self._tally,
         )
         lanes = Lanes(
@@ -125,6 +127,7 @@ class IntakeHost:
         started_s = time.perf_counter()
         with span("intake.batch", messages=len(messages)):
             items = [intake.read(_incoming(message)) for message in messages]
+            self._cleanser.keep()
             read_s = time.perf_counter()
             beat = asyncio.create_task(self._keep_waiting(client, messages))
             try:

@@ -231,6 +231,7 @@ class Node:
         )
 
     def _start_answering(self) -> None:
+        self._stops.append(_in_thread(self.cleanser.close))
         indexes = range(self.settings.ray.index_shards)
         self._index_endpoints = [self.supervisor.endpoint(f"{INDEX_ROLE}-{shard}") for shard in indexes]
         self.knowledge = Router(self._index_endpoints, bucket=tenant_bucket_of)

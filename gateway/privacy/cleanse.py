@@ -12,6 +12,7 @@ from domain.document import PutDocument
 from domain.ids import split_stream_id
 from domain.settings import PrivacySettings, TenantSettings
 from gateway.privacy.keys import tenant_key
+from gateway.privacy.remembered import Remembered, people_in
 from gateway.privacy.scrub import scrub
 from gateway.privacy.scrubber import Scrubber
 
@@ -43,7 +44,7 @@ class Cleanser:
     """Cleans commands and texts, each tenant's by its own settings and with tokens of its own.
 
     Args:
-        data: the node's directory, where its secret is.
+        data: the node's directory, where its secret is and whom it was told of.
         tenants: what is looked for in whose texts.
     """
 
@@ -51,6 +52,7 @@ class Cleanser:
         self._data = data
         self._tenants = tenants
         self._scrubbers: dict[str, Scrubber] = {}
+        self._remembered: dict[str, Remembered] = {}
 
     def __call__(self, submission: Submission) -> Submission:
         """The command as it may be kept."""
@@ -60,7 +62,23 @@ class Cleanser:
 
     def text(self, tenant: str, text: str) -> str:
         """The text as it may be kept."""
-        return self._scrubber(tenant).scrub(text).text
+        scrubber = self._scrubber(tenant)
+        return scrubber.scrub(text, self._remembered[tenant]).text
+
+    def learn(self, tenant: str, body: bytes) -> None:
+        """Remember whom a message that was read tells of, at the latest when the batch is kept (`keep`)."""
+        if people := people_in(body):
+            scrubber = self._scrubber(tenant)
+            self._remembered[tenant].learn(people, scrubber.token)
+
+    def keep(self) -> None:
+        """Write down whom was learned of, so that other processes know them too."""
+        for each in self._remembered.values():
+            each.keep()
+
+    def close(self) -> None:
+        for each in self._remembered.values():
+            each.close()
 
     def _settings(self, tenant: str) -> PrivacySettings:
         return self._tenants[tenant].privacy if tenant in self._tenants else PrivacySettings()
@@ -68,5 +86,7 @@ class Cleanser:
     def _scrubber(self, tenant: str) -> Scrubber:
         if tenant not in self._scrubbers:
             settings = self._settings(tenant)
-            self._scrubbers[tenant] = Scrubber(tenant, tenant_key(self._data, tenant, settings.key), settings)
+            key = tenant_key(self._data, tenant, settings.key)
+            self._remembered[tenant] = Remembered(self._data, tenant, key, settings.region)
+            self._scrubbers[tenant] = Scrubber(tenant, key, settings)
         return self._scrubbers[tenant]

@@ -15,12 +15,16 @@ _BLANK = "\0"
 
 
 class Found(NamedTuple):
-    """A part of a view that is of a type, and its value in the one form that all its spellings share."""
+    """A part of a view that is of a type, and its value in the one form that all its spellings share.
+
+    `token` stands for the value where only that is known any more.
+    """
 
     start: int
     end: int
     type: str
     canonical: str
+    token: str = ""
 
 
 def without(text: str, found: Sequence[Found]) -> str:
@@ -29,9 +33,9 @@ def without(text: str, found: Sequence[Found]) -> str:
         return text
     parts: list[str] = []
     at = 0
-    for start, end, _, _ in found:
-        parts += [text[at:start], _BLANK * (end - start)]
-        at = end
+    for each in found:
+        parts += [text[at : each.start], _BLANK * (each.end - each.start)]
+        at = each.end
     parts.append(text[at:])
     return "".join(parts)
 

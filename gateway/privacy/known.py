@@ -53,7 +53,7 @@ class KnownSubjects:
     ) -> None:
         forms: dict[str, _Form] = {}
         for name in names:
-            for form, needs_capital in _name_forms(name):
+            for form, needs_capital in name_forms(name):
                 forms.setdefault(form, _Form((NAME, " ".join(_words(name)), form.count(" ") + 1, needs_capital)))
         for kind, values in ((EMAIL, emails), (ADDRESS, addresses), (ACCOUNT, accounts)):
             for value in values:
@@ -121,7 +121,7 @@ def _words(text: str) -> list[str]:
     return flat(text).split()
 
 
-def _name_forms(name: str) -> Iterator[tuple[str, bool]]:
+def name_forms(name: str) -> Iterator[tuple[str, bool]]:
     """The ways to write a name, and whether it takes a capital to be one."""
     parts = _words(name)[:_NAME_WORDS_MAX]
     if not parts:

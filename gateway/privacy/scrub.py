@@ -10,8 +10,8 @@ def scrub(text: str) -> str:
     """The text with `<email>`, `<phone>`, `<card>` and so on where such were. Payment ids, dates and amounts stay."""
     parts: list[str] = []
     at = 0
-    for start, end, kind, _ in _SCRUBBER.find(text):
-        parts += [text[at:start], f"<{kind.lower()}>"]
-        at = end
+    for found in _SCRUBBER.find(text):
+        parts += [text[at : found.start], f"<{found.type.lower()}>"]
+        at = found.end
     parts.append(text[at:])
     return "".join(parts)

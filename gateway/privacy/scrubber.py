@@ -4,6 +4,7 @@ import hmac
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -14,7 +15,6 @@ from gateway.privacy.credentials import credentials, cued_credentials
 from gateway.privacy.cued import cued
 from gateway.privacy.emails import emails, spelled
 from gateway.privacy.found import IMPERSONAL, TYPES, Found, apart, without
-from gateway.privacy.known import KnownSubjects
 from gateway.privacy.names import closed, names
 from gateway.privacy.numbers import (
     IBAN_DIGITS_MIN,
@@ -35,6 +35,13 @@ TOKEN_DIGITS = 4
 _PIECE_RE = re.compile(r"[^\W_\0](?:[^\0]*[^\W_\0])?")
 _DIGIT_RE = re.compile(r"[0-9]")
 _TOKEN_RE = re.compile(rf"<(?:(?:{'|'.join(TYPES)})_[0-9a-f]{{{TOKEN_DIGITS}}}|{'|'.join(TYPES).lower()})>")
+
+
+class Known(Protocol):
+    """Who is known to be spoken of: `KnownSubjects`, or whom webhooks told us of (`Remembered`)."""
+
+    def find(self, view: View) -> list[Found]:
+        """Where any of them is spoken of."""
 
 
 class Scrubbed(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +65,7 @@ class Scrubber:
         self._key = key
         self._settings = settings
 
-    def scrub(self, text: str, known: KnownSubjects | None = None) -> Scrubbed:
+    def scrub(self, text: str, known: Known | None = None) -> Scrubbed:
         """The text with tokens such as `<PHONE_7f3a>`: the same value gives the same token, in this tenant alone.
 
         Args:
@@ -68,10 +75,10 @@ class Scrubber:
         counts: Counter[str] = Counter()
         parts: list[str] = []
         at = 0
-        for start, end, kind, canonical in self.find(text, known):
-            parts += [text[at:start], self.token(kind, canonical)]
-            counts[kind] += 1
-            at = end
+        for found in self.find(text, known):
+            parts += [text[at : found.start], found.token or self.token(found.type, found.canonical)]
+            counts[found.type] += 1
+            at = found.end
         if not parts:
             return Scrubbed(text=text, counts={})
         parts.append(text[at:])
@@ -82,7 +89,7 @@ class Scrubber:
         value = hmac.digest(self._key, self._prefix + f"{kind}\0{canonical}".encode(errors="replace"), "sha256")
         return f"<{kind}_{value.hex()[:TOKEN_DIGITS]}>"
 
-    def find(self, text: str, known: KnownSubjects | None = None) -> list[Found]:
+    def find(self, text: str, known: Known | None = None) -> list[Found]:
         """What is personal in a text, in order, by where it stands in the text as it came."""
         view = View(text)
         search = _Search(view, hits(view.flat), self._settings)
@@ -90,7 +97,7 @@ class Scrubber:
         found = sorted(each for each in search.found if each.type != IMPERSONAL)
         if view.is_original:
             return found
-        return [Found(*view.in_original(each.start, each.end), each.type, each.canonical) for each in found]
+        return [Found(*view.in_original(each.start, each.end), *each[2:]) for each in found]
 
 
 class _Search:
@@ -106,7 +113,7 @@ class _Search:
             self._groups |= hit.groups
         self.found: list[Found] = []
 
-    def run(self, known: KnownSubjects | None) -> None:
+    def run(self, known: Known | None) -> None:
         view, of_text, region = self._view, self._hits, self._settings.region
         if "<" in self._text:
             self._take([Found(*match.span(), IMPERSONAL, "") for match in _TOKEN_RE.finditer(self._text)])
@@ -154,4 +161,4 @@ class _Search:
         if "\0" not in self._text[found.start : found.end]:
             return (found,)
         pieces = _PIECE_RE.finditer(self._text, found.start, found.end)
-        return [Found(*piece.span(), found.type, found.canonical) for piece in pieces]
+        return [Found(*piece.span(), *found[2:]) for piece in pieces]

@@ -103,6 +103,7 @@ def test_a_row_larger_than_a_row_may_be_is_bad_and_never_held() -> None:
     assert peak < 8 * ROW_BYTES_MAX
 
 
+@pytest.mark.long
 def test_a_row_that_spreads_over_more_than_a_row_may_have_is_bad_in_its_first_line() -> None:
     found = rows(b'a,b\n"' + b"x\n" * (ROW_BYTES_MAX // 2))
 
@@ -111,6 +112,7 @@ def test_a_row_that_spreads_over_more_than_a_row_may_have_is_bad_in_its_first_li
     assert found[1] == (3, "the row has 1 fields and the header 2")
 
 
+@pytest.mark.long
 def test_memory_does_not_grow_with_the_file(tmp_path: Path) -> None:
     file = tmp_path / "export.csv"
     file.write_bytes(b"a,b,c\n" + b"1,2,3\n" * 500_000)

@@ -211,10 +211,12 @@ def test_a_capture_in_part_counts_what_was_let_go_as_refunded_and_refunds_nothin
     assert in_part
 
 
+@pytest.mark.long
 def test_five_thousand_events_take_less_than_a_second() -> None:
-    started = time.perf_counter()
+    # Its own time: the machine may be busy with something else.
+    started = time.process_time()
     traffic = generate(seed=1, payments=900, start=NOON)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     assert len(traffic.events) > 5_000
 
 

@@ -13,7 +13,7 @@ from simulations.choices import replayed, seeded
 from simulations.faults import FAULTS, Options, drawn
 from simulations.removals import REMOVALS
 from simulations.shrinking import invariants, shrink
-from simulations.sweep import check_seed, check_seeds, never_met, sweep, wiring_of
+from simulations.sweep import check_seed, check_seeds, never_met, on_ray, sweep, wiring_of
 from simulations.world import Outcome, simulate
 from simulations.world_report import detect
 
@@ -60,6 +60,7 @@ def test_the_log_may_be_in_memory_or_in_a_file_and_the_run_is_the_same(in_memory
     assert quietly(in_memory=in_memory).trace == quietly(in_memory=not in_memory).trace
 
 
+@pytest.mark.long
 def test_a_seed_gives_the_same_run_in_every_process_whatever_its_hashes_are() -> None:
     program = (
         "from simulations.choices import seeded; from simulations.faults import drawn; "
@@ -101,6 +102,15 @@ def test_a_hundred_seeds_are_clean_and_meet_every_fault() -> None:
     assert [(failed.seed, failed.schedule, failed.violations) for failed in swept.failures] == []
     assert swept.runs == 3 * swept.seeds
     assert swept.never_met == []
+
+
+@pytest.mark.stack
+@pytest.mark.timeout(180)
+def test_a_sweep_on_a_ray_cluster_finds_what_a_sweep_on_this_machine_finds() -> None:
+    here, there = sweep(0, 3, steps=500), sweep(0, 3, steps=500, spread=on_ray("local"))
+
+    assert there.runs == here.runs == 12
+    assert (there.steps, there.events, there.coverage) == (here.steps, here.events, here.coverage)
 
 
 def test_what_no_run_has_met_is_named() -> None:

@@ -154,6 +154,7 @@ def test_what_the_provider_signed_is_genuine(conformance: Conformance) -> None:
     assert verdict(conformance) is None
 
 
+@pytest.mark.long
 @every_signed
 def test_one_bit_of_a_signed_byte_flipped_is_not_genuine(conformance: Conformance) -> None:
     raw = signed_of(conformance).message.raw
@@ -184,6 +185,7 @@ def test_nothing_is_genuine_to_who_trusts_somebody_else(conformance: Conformance
     assert refused.startswith("signature.")
 
 
+@pytest.mark.long
 @every_source
 @settings(max_examples=30)
 @given(
@@ -202,6 +204,7 @@ def test_no_headers_and_no_body_make_a_stranger_genuine(
     assert refused.startswith("signature.")
 
 
+@pytest.mark.long
 @every_signed
 @settings(max_examples=30)
 @given(data=st.data())
@@ -223,6 +226,7 @@ def test_a_source_that_nobody_signs_trusts_nobody(conformance: Conformance) -> N
             assert refused.startswith("signature.")
 
 
+@pytest.mark.long
 @every_source
 @settings(max_examples=30)
 @given(raw=st.binary(max_size=60))
@@ -230,6 +234,7 @@ def test_any_bytes_are_read_or_refused(conformance: Conformance, raw: bytes) -> 
     check(conformance, Message(raw=raw, headers=conformance.messages[0].headers))
 
 
+@pytest.mark.long
 @every_source
 @settings(max_examples=30)
 @given(value=JSON)
@@ -237,6 +242,7 @@ def test_any_json_is_read_or_refused(conformance: Conformance, value: Any) -> No
     check(conformance, Message(raw=json.dumps(value).encode(), headers=conformance.messages[0].headers))
 
 
+@pytest.mark.long
 @every_source
 @settings(max_examples=80)
 @given(data=st.data())

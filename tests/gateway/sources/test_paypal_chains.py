@@ -83,6 +83,7 @@ STORIES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES)
 def test_refund_capture_and_order_are_one_payment_in_any_order_of_arrival(
     story: list[bytes], tmp_path_factory: pytest.TempPathFactory
