@@ -99,9 +99,7 @@ class IntakeHost:
         self._cleanser = cleanser = Cleanser(Path(place.data), place.tenants)
         intake = Intake(
             Dispatch({"document": knowledge, "index": knowledge}, other=payments).submit,
-            Quarantine(
-                Path(place.data), tenants=place.tenants.keys(), raw_store=raw_store_of(place.quarantine)
-            ),
+            Quarantine(Path(place.data), tenants=place.tenants.keys(), raw_store=raw_store_of(place.quarantine)),
             sources=Sources(place.tenants),
             clock=lambda: datetime.now(UTC),
             cleanse=cleanser,

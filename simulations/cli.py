@@ -97,7 +97,7 @@ def bench_replay(
 
 @bench.command("privacy")
 def bench_privacy(
-    texts: Annotated[Path | None, typer.Option(help="labelled texts as presidio-research publishes them (JSON)")] = None,
+    texts: Annotated[Path | None, typer.Option(help="labelled texts in the format of presidio-research")] = None,
     messages: Annotated[int, typer.Option(min=1_000, help="how many messages of chat are generated")] = 20_000,
     json: Json = None,
 ) -> None:
@@ -108,6 +108,6 @@ def bench_privacy(
         figures = bench_privacy(texts, messages, _say)
     _report(
         figures,
-        "recall of 0.99 for every deterministic type and for known names, at most 2 % false, 10 times Presidio's texts/s",
+        "recall of 0.99 for deterministic types and known names, at most 2 % false, 10 times Presidio's texts/s",
         json,
     )

@@ -71,6 +71,8 @@ TEMPLATES = tuple(
     giao đến {address}, gọi {phone} trước khi giao
     em ở {address} ạ, phí ship bao nhiêu
     đổi địa chỉ sang {address} được không shop
+    Shop check giùm đơn hôm qua với, thông tin của mình: {name} - {phone}
+    em lưu nhầm thẻ {card} trên app, xóa giúp em
     I can be reached on {foreign_phone} after six
     Fax the invoice to {foreign_phone} please
     em đổi mật khẩu thành {password} rồi mà vẫn không vào được
@@ -149,7 +151,8 @@ _MAKERS: dict[str, tuple[str, Callable[[Random], str]]] = {
 HELD_OUT_TEMPLATES = tuple(
     line.strip()
     for line in """
-    Shop check giùm đơn hôm qua với, thông tin của mình: {name} - {phone}
+    nhờ shop tra giúp, người đặt {name}, máy {phone}
+    bên mình ghi nhầm tên {name} thành tên khác
     nhắn cho {phone} khi nào hàng tới kho nhé
     máy này hết pin, cần gì alo số {phone} của vợ mình
     0 thấy ai trả lời hết, gọi {phone} gấp!!!
@@ -158,7 +161,7 @@ HELD_OUT_TEMPLATES = tuple(
     Is {email} still the address that you have on file?
     cà thẻ {card} ở máy POS mà app báo lỗi
     The terminal declined {card} but the bank took 25.00 EUR
-    em lưu nhầm thẻ {card} trên app, xóa giúp em
+    gỡ thẻ {card} khỏi ví giúp mình với
     bên em nhận ngoại tệ qua {iban} nhé
     Our account for payouts changed to {iban} last month
     đăng nhập lạ từ {ip} lúc 10:22:33 ngày 12/11/2025

@@ -6,7 +6,7 @@ RE2 runs the many alternatives in one pass whose time does not depend on their n
 import re
 from collections.abc import Sequence
 
-import re2  # type: ignore[import-untyped]  # installed without types
+import re2
 
 from gateway.privacy import vocabulary as words
 from gateway.privacy.found import SECRET, Found

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-import ahocorasick  # type: ignore[import-not-found]  # a compiled module without types
+import ahocorasick
 import phonenumbers
 
 from gateway.privacy.found import ACCOUNT, ADDRESS, EMAIL, NAME, PHONE, Found

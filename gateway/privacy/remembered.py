@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
-import re2  # type: ignore[import-untyped]  # installed without types
+import re2
 import structlog
 
 from gateway.privacy.found import NAME, PHONE, Found

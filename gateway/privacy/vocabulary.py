@@ -6,7 +6,7 @@ Phrases are kept without accents and in lower case, as people type them on a pho
 from collections.abc import Iterable
 from typing import NamedTuple
 
-import ahocorasick  # type: ignore[import-not-found]  # a compiled module without types
+import ahocorasick
 
 from gateway.privacy import gazetteer
 from gateway.privacy.view import flat

@@ -1,4 +1,4 @@
-"""What was put aside and is sent in again counts as if it had come in time; what of a message is good counts at once."""
+"""What was put aside and is sent in again counts as if it had come in time; what is good of a message counts."""
 
 from pathlib import Path
 

@@ -6,7 +6,7 @@ from tests.gateway.sources.conformance import NOW, Conformance, Message, Signed
 from tests.gateway.sources.examples import CREATED, charge, dispute, event, intent, payout, refund, signed
 
 SECRET = "whsec_example"
-PERSONAL = {"receipt_email": "ann.smith@example.com", "billing_details": {"name": "Ann Smith", "phone": "+4915112345"}}
+PERSONAL: dict[str, Any] = {"receipt_email": "ann.smith@example.com", "billing_details": {"name": "Ann Smith", "phone": "+4915112345"}}
 BODY = event("charge.succeeded", charge())
 
 
