@@ -1,12 +1,17 @@
 """Stripe's examples for the conformance test."""
 
+from typing import Any
+
 from gateway.sources import stripe
 from gateway.sources.port import Trust
 from tests.gateway.sources.conformance import NOW, Conformance, Message, Signed
 from tests.gateway.sources.examples import CREATED, charge, dispute, event, intent, payout, refund, signed
 
 SECRET = "whsec_example"
-PERSONAL: dict[str, Any] = {"receipt_email": "ann.smith@example.com", "billing_details": {"name": "Ann Smith", "phone": "+4915112345"}}
+PERSONAL: dict[str, Any] = {
+    "receipt_email": "ann.smith@example.com",
+    "billing_details": {"name": "Ann Smith", "phone": "+4915112345"},
+}
 BODY = event("charge.succeeded", charge())
 
 
