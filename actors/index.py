@@ -227,7 +227,7 @@ class Index:
         position = self._changes.projected(DOCUMENTS if isinstance(query, GetDocument) else PAYMENTS)
         if isinstance(query, Gather) and query.top_k:
             position = min(position, self._changes.projected(DOCUMENTS))
-        if position < query.min_position:
+        if position < query.needs_position:
             return NotYet(position=position)
         if isinstance(query, Gather):
             return None
@@ -239,22 +239,16 @@ class Index:
         position = self._changes.projected(PAYMENTS)
         knowledge_position = self._changes.projected(DOCUMENTS)
         lag_ms = self.lag_ms()
-        asking = [index for index, query in gathers.items() if query.top_k]
-        passages = tenant.knowledge.search(
-            [gathers[index].question for index in asking],
-            self._questions,
-            top_k=max((gathers[index].top_k for index in asking), default=0),
-        )
-        of_index = dict(zip(asking, passages, strict=True))
-        for index, query in gathers.items():
+        passages = tenant.reader.passages(list(gathers.values()), self._questions)
+        for (index, query), of_question in zip(gathers.items(), passages, strict=True):
             payments, looked_up = tenant.reader.evidence(query)
             found[index] = Gathered(
-                position=position,
+                position=query.speaks_from(position),
                 knowledge_position=knowledge_position,
                 generation=tenant.generation,
                 lag_ms=lag_ms,
                 payments=payments,
-                passages=of_index.get(index, [])[: query.top_k],
+                passages=of_question,
                 looked_up=looked_up,
             )
 

@@ -1,4 +1,4 @@
-"""The payment shard as a process hosts it: sagas, sightings and conversations, batches as bytes."""
+"""The payment shard as a process hosts it: sagas, sightings, conversations and errands, batches as bytes."""
 
 import os
 import uuid
@@ -12,6 +12,7 @@ from actors.recorder import open_log
 from actors.shard import Kind, Shard, Stats
 from domain.codec import decode_submissions, encode_replies
 from domain.conversation import Conversation, ConversationDecider
+from domain.effects import Errand, ErrandDecider
 from domain.payment_saga import Payment, PaymentDecider
 from domain.polling import Poll, PollDecider
 from domain.settings import ShardSettings
@@ -24,6 +25,7 @@ KINDS = {
     "webhook": Kind(decider=SightingDecider(), state=Sighting),
     "poll": Kind(decider=PollDecider(), state=Poll),
     "conversation": Kind(decider=ConversationDecider(), state=Conversation),
+    "effect": Kind(decider=ErrandDecider(), state=Errand),
 }
 
 

@@ -13,6 +13,7 @@ import msgspec
 from domain.answer import AnswerCommand, AnswerEvent
 from domain.conversation import ConversationCommand, ConversationEvent
 from domain.document import DocumentCommand, DocumentEvent
+from domain.effects import EffectCommand, EffectEvent
 from domain.ids import StreamId
 from domain.index_generation import IndexCommand, IndexEvent
 from domain.message import Event, Reply, Trace
@@ -20,9 +21,18 @@ from domain.payment_saga import PaymentCommand, PaymentEvent
 from domain.polling import PollCommand, PollEvent
 from domain.webhook import RecordSighting, WebhookSeen
 
-AnyEvent = PaymentEvent | WebhookSeen | DocumentEvent | IndexEvent | AnswerEvent | ConversationEvent | PollEvent
+AnyEvent = (
+    PaymentEvent | WebhookSeen | DocumentEvent | IndexEvent | AnswerEvent | ConversationEvent | PollEvent | EffectEvent
+)
 AnyCommand = (
-    PaymentCommand | RecordSighting | DocumentCommand | IndexCommand | AnswerCommand | ConversationCommand | PollCommand
+    PaymentCommand
+    | RecordSighting
+    | DocumentCommand
+    | IndexCommand
+    | AnswerCommand
+    | ConversationCommand
+    | PollCommand
+    | EffectCommand
 )
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]

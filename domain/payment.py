@@ -82,7 +82,8 @@ def register(facts: Collection[Fact]) -> Register:
     """
     reading = max(
         (fact for fact in facts if fact.source == "pull"),
-        key=lambda fact: (fact.occurred_at, fact.fact_id),
+        # Of two readings in one second, the time of which is all that an answer tells, legality says which came last.
+        key=lambda fact: (fact.occurred_at, precedence(fact)),
         default=None,
     )
     if reading is not None:

@@ -10,7 +10,7 @@ from domain.errors import Rejection
 from domain.ids import Category
 from domain.message import Command, Event
 
-_LOCAL = tuple(f"http://{host}{end}" for host in ("127.0.0.1", "localhost", "[::1]") for end in (":", "/"))
+LOCAL_URLS = tuple(f"http://{host}{end}" for host in ("127.0.0.1", "localhost", "[::1]") for end in (":", "/"))
 
 
 class PollSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,7 +58,7 @@ class PollSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         """Raises `ValueError` with what to change if the settings contradict each other."""
         if self.url and not self.url.startswith(("https://", "http://")):
             raise ValueError("poll.url: it begins with https:// or http://")
-        if self.key and self.url.startswith("http://") and not self.url.startswith(_LOCAL):
+        if self.key and self.url.startswith("http://") and not self.url.startswith(LOCAL_URLS):
             raise ValueError("poll.url: a key is sent over https:// alone, or to this machine")
         for name in ("every_s", "timeout_s", "page_size"):
             if getattr(self, name) <= 0:

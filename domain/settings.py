@@ -4,9 +4,11 @@ from typing import Literal
 
 import msgspec
 
+from domain.effects import ATTEMPTS_MAX
 from domain.ids import SOURCE_RE, TENANT_RE
 from domain.mapping_settings import MappingSettings
-from domain.polling import PollSettings
+from domain.payment_policy import OnLateSuccess, OnTimeout
+from domain.polling import LOCAL_URLS, PollSettings
 
 BATCH_MAX = 500  # PostgreSQL through a pipeline hung on inserts of 1,500 and more events; one limit for every store.
 API_KEY_CHARS_MIN = 8
@@ -99,6 +101,39 @@ class AskSettings(Settings, frozen=True, kw_only=True):
     wait_s: float = 5.0
 
 
+class EffectSettings(Settings, frozen=True, kw_only=True):
+    """What is done in the world: calls to providers, notifications, replies.
+
+    Args:
+        at_once_max: how many effects are under way at once.
+        tenant_at_once_max: how many of one tenant, so that none waits behind another's slow provider.
+        timeout_s: how long one attempt may take.
+        lease_s: how long a runner has an effect in hand; after a crash it is taken up again when this is over.
+        retry_first_s: the longest pause after the first failed attempt; it doubles with each, and is drawn at random.
+        retry_max_s: the longest pause.
+        breaker_failures: after how many failures in a row a provider's account is left alone.
+        breaker_open_s: for how long, until one effect tries it again.
+    """
+
+    at_once_max: int = 64
+    tenant_at_once_max: int = 16
+    timeout_s: float = 30.0
+    lease_s: float = 60.0
+    retry_first_s: float = 1.0
+    retry_max_s: float = 300.0
+    breaker_failures: int = 5
+    breaker_open_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` with what to change if the settings contradict each other."""
+        if self.at_once_max < 1 or self.tenant_at_once_max < 1 or self.breaker_failures < 1:
+            raise ValueError("effects: at_once_max, tenant_at_once_max and breaker_failures: at least 1")
+        if not 0 < self.timeout_s < self.lease_s:
+            raise ValueError("effects.lease_s: longer than timeout_s, or an effect is begun again while it runs")
+        if not 0 < self.retry_first_s <= self.retry_max_s:
+            raise ValueError("effects.retry_max_s: not below retry_first_s, and both above 0")
+
+
 class TelemetrySettings(Settings, frozen=True, kw_only=True):
     """What is told about the work.
 
@@ -139,6 +174,42 @@ class QuarantineSettings(Settings, frozen=True, kw_only=True):
     key_file: str = ""
 
 
+class ApiSettings(Settings, frozen=True, kw_only=True):
+    """The API of a provider, through which effects are performed: docs/saga.md.
+
+    Args:
+        key: the credential: a restricted key that may read, cancel and refund (Stripe), an access token (Zalo).
+        url: where the API is; empty is the provider's own.
+    """
+
+    key: str
+    url: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for a URL over which no credential is sent."""
+        if self.url and not self.url.startswith(("https://", *LOCAL_URLS)):
+            raise ValueError("api.url: a key is sent over https:// alone, or to this machine")
+
+
+class NotifySettings(Settings, frozen=True, kw_only=True):
+    """The tenant's own endpoint, to which notifications are posted as Standard Webhooks: docs/saga.md.
+
+    Args:
+        url: where.
+        secrets: what signs them (`whsec_...`); several while one is being replaced.
+    """
+
+    url: str
+    secrets: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` with what to change if nobody could check where a notification comes from."""
+        if not self.url.startswith(("https://", *LOCAL_URLS)):
+            raise ValueError("notify.url: it begins with https://, or is on this machine")
+        if not self.secrets or not all(secret.startswith("whsec_") for secret in self.secrets):
+            raise ValueError("notify.secrets: at least one, and each begins with whsec_")
+
+
 class SourceSettings(Settings, frozen=True, kw_only=True):
     """A provider that sends a tenant webhooks.
 
@@ -150,6 +221,7 @@ class SourceSettings(Settings, frozen=True, kw_only=True):
         mapping: how its records are read, if it has no module of its own.
         limits: how much of this source is taken, below what the tenant may send in all.
         poll: the API of the provider, if it is asked as well: docs/sources/polling.md.
+        api: the API of the provider, if payments are read, canceled and refunded there.
     """
 
     kind: str = ""
@@ -159,6 +231,7 @@ class SourceSettings(Settings, frozen=True, kw_only=True):
     mapping: MappingSettings | None = None
     limits: LimitSettings | None = None
     poll: PollSettings | None = None
+    api: ApiSettings | None = None
 
 
 Names = Literal["known", "known+gazetteer", "closed"]
@@ -182,6 +255,40 @@ class PrivacySettings(Settings, frozen=True, kw_only=True):
     key: str = ""
 
 
+CorrectionWay = Literal["none", "notify", "reply"]
+
+
+ATTEMPTS_LIMIT = 50
+
+
+class PolicySettings(Settings, frozen=True, kw_only=True):
+    """What is done about a payment that a tenant started and that is not confirmed in time: docs/saga.md.
+
+    Args:
+        deadline_s: how long a payment may take, unless whoever starts it says.
+        on_timeout: `wait` (ask the provider again later), `cancel` (end the payment), `void` (release what is
+            authorized, else end it) or `refund` (leave it open, and return whatever is captured after the deadline).
+        on_late_success: of money captured after a cancel or void began: `refund`, `keep` or `escalate`.
+        wait_s: how long until the provider is asked again, under `wait` and `refund`.
+        waits_max: how often, before a person is asked.
+        attempts_max: how often one effect is tried before it is given up.
+    """
+
+    deadline_s: float = 900.0
+    on_timeout: OnTimeout = "wait"
+    on_late_success: OnLateSuccess = "refund"
+    wait_s: float = 3_600.0
+    waits_max: int = 24
+    attempts_max: int = ATTEMPTS_MAX
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` with what to change if a payment could wait for ever, or for nothing."""
+        if not self.deadline_s > 0 or not self.wait_s > 0 or self.waits_max < 0:
+            raise ValueError("policy: deadline_s and wait_s above 0, waits_max not below 0")
+        if not 1 <= self.attempts_max <= ATTEMPTS_LIMIT:
+            raise ValueError(f"policy.attempts_max: 1 to {ATTEMPTS_LIMIT}")
+
+
 class TenantSettings(Settings, frozen=True, kw_only=True):
     """One tenant.
 
@@ -190,12 +297,25 @@ class TenantSettings(Settings, frozen=True, kw_only=True):
         sources: its providers, by name.
         privacy: what is taken out of its free text.
         limits: how much is taken of it, over HTTP and from the stream alike.
+        policy: what is done about a payment that is not confirmed in time.
+        notify: where the tenant is told of what happened, if anywhere.
+        corrections: who is told of an answer that was wrong when it was given: `none` (it is listed), `notify` (the
+            tenant's own endpoint) or `reply` (the chat in which it was given; the endpoint, if there is one, where it
+            was in none or may not be written to any more): docs/corrections.md.
     """
 
     api_keys: tuple[str, ...] = ()
     sources: dict[str, SourceSettings] = {}
     privacy: PrivacySettings = PrivacySettings()
     limits: LimitSettings = LimitSettings()
+    policy: PolicySettings = PolicySettings()
+    notify: NotifySettings | None = None
+    corrections: CorrectionWay = "none"
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` if the merchant is to be told, and nobody knows where."""
+        if self.corrections == "notify" and self.notify is None:
+            raise ValueError('corrections = "notify" needs the tenant\'s notify.url and notify.secrets')
 
 
 class NodeSettings(Settings, frozen=True, kw_only=True):
@@ -209,6 +329,7 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
         ray: the processes that do the work.
         shard: each of those that decide.
         ask: answering.
+        effects: what is done in the world.
         quarantine: what could not be taken in.
         telemetry: what is told about the work.
         tenants: by name.
@@ -221,6 +342,7 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     ray: RaySettings = RaySettings()
     shard: ShardSettings = ShardSettings()
     ask: AskSettings = AskSettings()
+    effects: EffectSettings = EffectSettings()
     quarantine: QuarantineSettings = QuarantineSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
     tenants: dict[str, TenantSettings] = {}

@@ -13,7 +13,17 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp
 from prometheus_client import REGISTRY
 
-from gateway.http import ask, conversations, documents, operations, payments, quarantine, webhooks
+from gateway.http import (
+    ask,
+    commands,
+    conversations,
+    corrections,
+    documents,
+    operations,
+    payments,
+    quarantine,
+    webhooks,
+)
 from gateway.http.access_log import AccessLog
 from gateway.http.context import JsonRequest, tenants_only
 from gateway.http.description import complete
@@ -24,9 +34,11 @@ BODY_BYTES_MAX = 2 * 1024**2
 _ROUTES: list[Any] = [
     *webhooks.HANDLERS,
     *payments.HANDLERS,
+    *commands.HANDLERS,
     *ask.HANDLERS,
     *documents.HANDLERS,
     *conversations.HANDLERS,
+    *corrections.HANDLERS,
     *quarantine.HANDLERS,
     *operations.HANDLERS,
 ]

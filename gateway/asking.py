@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from actors.changes import Change
 from actors.index import DOCUMENTS, PAYMENTS
-from domain.answer import AnswerRecord, CitedDocument, stated
+from domain.answer import AnswerRecord, Basis, CitedDocument, stated
 from domain.errors import RetryableError
 from domain.ids import is_object_id
 from domain.message import Trace
@@ -216,8 +216,9 @@ class Asker:
         shown = [views[payment_id] for payment_id in composition.payment_ids]
         # A fact is visible a moment before its position is announced, and an answer never cites what it is behind.
         position = max([gathered.position, *(payment.position for payment in shown)])
-        # A provider's clock may be ahead of ours: the answer speaks of all that it was told.
-        as_of = request.as_of or max([now, *(payment.occurred_at for payment in said)])
+        # A provider's clock may be ahead of ours: the answer speaks of all that it was told, and of nothing to come.
+        latest = max([now, *(payment.occurred_at for payment in said)])
+        facts = [each for each in composition.citations if isinstance(each, FactCited)]
         record = AnswerRecord(
             answer_id=answer_id,
             question=question,
@@ -226,7 +227,7 @@ class Asker:
             customer_id=request.customer_id or "",
             abstained=composition.abstained,
             stated=tuple(stated(payment) for payment in said),
-            fact_ids=tuple(each.fact_id for each in composition.citations if isinstance(each, FactCited)),
+            fact_ids=tuple(each.fact_id for each in facts),
             documents=tuple(
                 CitedDocument(document_id=each.document_id, version=each.version)
                 for each in composition.citations
@@ -234,11 +235,16 @@ class Asker:
             ),
             position=position,
             generation=gathered.generation,
-            as_of=as_of,
+            as_of=min(request.as_of or latest, latest),
             given_at=now,
+            basis=Basis(
+                known_to=gathered.position,
+                known_at=request.known_at,
+                fact_positions=tuple(each.position for each in facts),
+            ),
         )
         await _entered(self._ledger.enter(tenant, record, trace))
-        answer = _answer_json(record, composition, shown, gathered)
+        answer = _answer_json(record, composition, shown, gathered, request.as_of or latest)
         if key is not None:
             self.cache.store(key, answer, _dependencies(tenant, gathered))
         return answer
@@ -249,11 +255,11 @@ class Asker:
         found = await lane.ask(query)
         if isinstance(found, NotYet):
             needed = (PAYMENTS, DOCUMENTS) if query.top_k else (PAYMENTS,)
-            if not await self._listener_of(tenant).wait_for(needed, query.min_position, self._settings.wait_s):
-                raise position_not_reached(query.min_position)
+            if not await self._listener_of(tenant).wait_for(needed, query.needs_position, self._settings.wait_s):
+                raise position_not_reached(query.needs_position)
             found = await lane.ask(query)
             if isinstance(found, NotYet):
-                raise position_not_reached(query.min_position)
+                raise position_not_reached(query.needs_position)
         assert isinstance(found, Gathered), f"a gathering was answered by {type(found).__name__}"
         return found
 
@@ -288,19 +294,19 @@ def _check(request: AskRequest) -> None:
 
 
 def _answer_json(
-    record: AnswerRecord, composition: Composition, shown: Sequence[PaymentView], gathered: Gathered
+    record: AnswerRecord, composition: Composition, shown: Sequence[PaymentView], gathered: Gathered, as_of: datetime
 ) -> AnswerJson:
     return AnswerJson(
         answer_id=record.answer_id,
         answer=composition.answer,
         abstained=composition.abstained,
         intent=composition.intent,
-        payments=[payment_json(payment, as_of=record.as_of) for payment in shown],
+        payments=[payment_json(payment, as_of=as_of) for payment in shown],
         citations=[msgspec.to_builtins(each) for each in composition.citations],
         position=record.position,
         lag_ms=gathered.lag_ms,
         generation=gathered.generation,
-        as_of=timestamp(record.as_of),
+        as_of=timestamp(as_of),
         cached=False,
     )
 

@@ -210,14 +210,20 @@ class Pull:
 
     Args:
         consumer: the consumer's name.
+        stream: the stream that it is of.
         credit_max: how many messages may be on their way at most; `PULL_CREDIT` if not given.
         wake: set when something came; of its own if not given.
     """
 
     def __init__(
-        self, consumer: str = CONSUMER, *, credit_max: int | None = None, wake: asyncio.Event | None = None
+        self,
+        consumer: str = CONSUMER,
+        *,
+        stream: str = STREAM,
+        credit_max: int | None = None,
+        wake: asyncio.Event | None = None,
     ) -> None:
-        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{consumer}"
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
         self._credit_max = PULL_CREDIT if credit_max is None else credit_max
         self._inbox = ""
         self._arrived: list[Msg] = []

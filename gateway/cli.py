@@ -33,6 +33,8 @@ Gateway = Annotated[
 ApiKey = Annotated[
     str, typer.Option("--api-key", envvar="RECOUNT_API_KEY", help="the tenant's API key", show_default=True)
 ]
+AsOf = Annotated[str | None, typer.Option("--as-of", help="as of this time in the world (RFC 3339, with its zone)")]
+KnownAt = Annotated[int | None, typer.Option("--known-at", min=0, help="as known at this log position")]
 GATEWAY = "http://127.0.0.1:8080"
 API_KEY = "acme-dev-key"
 
@@ -86,8 +88,8 @@ def ask(
     question: str,
     customer: Annotated[str | None, typer.Option("--customer", help="only this customer's payments")] = None,
     payment: Annotated[str | None, typer.Option("--payment", help="the payment that is meant")] = None,
-    as_of: Annotated[str | None, typer.Option("--as-of", help="as of this time (RFC 3339)")] = None,
-    known_at: Annotated[int | None, typer.Option("--known-at", help="as known at this log position")] = None,
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
     as_json: Annotated[bool, typer.Option("--json", help="the whole answer as JSON")] = False,
     gateway: Gateway = GATEWAY,
     api_key: ApiKey = API_KEY,
@@ -258,28 +260,37 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 def timeline(
     tenant: str,
     payment: str,
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
     gateway: Gateway = GATEWAY,
     api_key: ApiKey = API_KEY,
     as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
 ) -> None:
     """Both clocks of a payment: every fact, when it occurred, when we knew, what it changed."""
+    given = _given({"as_of": as_of, "known_at": known_at})
     with one_line_errors():
-        found = request("GET", f"{gateway}/v1/{tenant}/payments/{payment}/timeline", api_key)
+        found = request("GET", f"{gateway}/v1/{tenant}/payments/{payment}/timeline", api_key, params=given)
     if as_json:
         data.print_json(data=found)
         return
-    table = Table("position", "occurred at", "recorded at", "object", "status", "effect", "fact")
-    for entry in found["entries"]:
-        table.add_row(
-            str(entry["position"]),
-            _short(entry["occurred_at"]),
-            _short(entry["recorded_at"]),
-            entry["object"],
-            entry["status"],
+    # As the payment came to be known: what a link brought stands where it came, so that one change follows another.
+    for entry in sorted(found["entries"], key=lambda each: (each["joined_position"], each["position"])):
+        is_linked = entry["joined_position"] > entry["position"]
+        parts = (
+            f"{entry['position']}, linked at {entry['joined_position']}" if is_linked else str(entry["position"]),
+            f"occurred {_short(entry['occurred_at'])}, recorded {_short(entry['recorded_at'])}",
+            f"{entry['object']} {entry['status']}",
             entry["effect"],
             entry["fact_id"],
         )
-    data.print(table)
+        data.print("  ".join(parts), markup=False, highlight=False)
+        for change in entry["changed"]:
+            data.print(f"    {_change(change)}", style="dim", markup=False, highlight=False)
+
+
+def _change(change: dict[str, Any]) -> str:
+    before, after = ("none" if change[name] is None else change[name] for name in ("before", "after"))
+    return f"{change['field']}: {before} -> {after}"
 
 
 def _short(at: str) -> str:

@@ -16,8 +16,9 @@ import structlog
 
 from domain.codec import Envelope, Submission, tag_of
 from domain.conversation import AnswerMessage, ErasureRequested, Message, MessageReceived
+from domain.effects import Effect, RequestEffect, effect_key
 from domain.errors import RetryableError
-from domain.ids import StreamId
+from domain.ids import StreamId, stream_id
 from domain.message import Failed, Rejected, Reply, Trace
 from gateway.answering.understand import understand
 from gateway.asking import QUESTION_CHARS_MAX, AnswerJson, AskRequest
@@ -67,6 +68,7 @@ class Answerer:
         ask: answers one question.
         submit: sends commands to the shards, one reply each, in order.
         clock: the time of answering.
+        can_reply: whether a tenant's chats can be written to; then the answer is sent as well, as an effect.
         pause: waits that many seconds before a question is asked again.
     """
 
@@ -79,6 +81,7 @@ class Answerer:
         ask: Ask,
         submit: Callable[[Sequence[Submission]], Awaitable[list[Reply]]],
         clock: Callable[[], datetime],
+        can_reply: Callable[[str], bool] = lambda tenant: False,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._feed = feed
@@ -87,6 +90,7 @@ class Answerer:
         self._ask = ask
         self._submit = submit
         self._clock = clock
+        self._can_reply = can_reply
         self._pause = pause
         self._read_to = self._kept = progress.position()
         self._under_way: dict[int, asyncio.Task[None]] = {}
@@ -200,7 +204,35 @@ class Answerer:
             given = await self._ask(tenant, request, question.trace, answer_id=answer_id)
             text, abstained = given.answer, given.abstained
         answer = AnswerMessage(message_id=message.message_id, answer_id=answer_id, text=text, abstained=abstained)
+        if self._can_reply(tenant):
+            # First: a question that is recorded as answered is not looked at again.
+            await self._request_reply(question, answer)
         await self._record(question, answer)
+
+    async def _request_reply(self, question: _Question, answer: AnswerMessage) -> None:
+        """Have the answer said in the chat, once, and not after the time in which a business may reply."""
+        key = effect_key(question.tenant, answer.answer_id, "reply")
+        effect = Effect(
+            kind="reply",
+            key=key,
+            tenant=question.tenant,
+            due_at=self._clock(),
+            to=question.conversation_id,
+            text=answer.text,
+            reason="a question was answered",
+            not_after=question.message.occurred_at + REPLY_WITHIN,
+        )
+        submission = Submission(
+            stream=stream_id("effect", question.tenant, key),
+            command=RequestEffect(effect=effect),
+            command_id=key,
+            trace=question.trace,
+        )
+        match await self._submit([submission]):
+            case [Failed(reason=reason)]:
+                raise RetryableError(reason)
+            case [Rejected(code=code)]:
+                log.error("answer_refused", **_names(question), code=code)
 
     async def _record(self, question: _Question, answer: AnswerMessage) -> None:
         submission = Submission(

@@ -1,7 +1,7 @@
 """The answer ledger's writer: an answer is durable before it leaves. Repeats of one answer are counted together."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from actors.journal import Journal
@@ -11,7 +11,7 @@ from domain.answer import Answer, AnswerDecider, AnswerRecord, RecordAnswer, Rec
 from domain.codec import Submission, decode_submissions, encode_replies
 from domain.errors import FencedError, RetryableError
 from domain.ids import stream_id
-from domain.message import Failed, Rejected, Trace
+from domain.message import Failed, Rejected, Reply, Trace
 from domain.sharding import BUCKET_COUNT
 
 KINDS = {"answer": Kind(decider=AnswerDecider(), state=Answer)}
@@ -94,6 +94,10 @@ class Ledger:
                 )
             ]
         )
+
+    async def judge(self, batch: Sequence[Submission]) -> list[Reply]:
+        """Enter judgements of answers that were given: one reply each, in order."""
+        return await self._router.submit(batch)
 
     async def repeat(self, tenant: str, answer_id: str) -> None:
         """Returns once it is durable that the answer was given once more."""

@@ -15,6 +15,7 @@ from nats.aio.client import Client
 from nats.errors import Error as NatsError
 
 from actors.changes import Change
+from actors.effects import EffectRunner
 from actors.index import ROLE as INDEX_ROLE
 from actors.index_shard import IndexPlace, IndexShard, index_shard_of
 from actors.journal import Journal
@@ -25,15 +26,19 @@ from actors.remote import Hosting, start_ray, stop_ray
 from actors.router import Router
 from actors.supervisor import HostSpec, Supervisor
 from actors.telemetry import Telemetry
-from domain.errors import TerminalError
+from domain.errors import RetryableError, TerminalError
 from domain.settings import NodeSettings
 from domain.sharding import tenant_bucket_of
 from gateway.asking import Asker
 from gateway.bus import Publisher, connect, ensure_stream
 from gateway.certificates import Certificates
 from gateway.changes import Listener
+from gateway.commands import Commander
 from gateway.conversations import Answerer
+from gateway.corrections import SCHEMA as CORRECTIONS_SCHEMA
+from gateway.corrections import Corrector, ways_of
 from gateway.credentials import Credentials
+from gateway.effects.ports import chats, ports_of
 from gateway.intake_host import IntakeHost, IntakePlace
 from gateway.ledger import Ledger
 from gateway.nats_server import NatsServer
@@ -44,9 +49,11 @@ from gateway.rate_limit import RateLimits
 from gateway.raw_store import raw_store_of
 from gateway.sources import SOURCES, Sources, without_secrets
 from gateway.tally import Tallied, Tally, tally_of
+from projections.answer_ledger import AnswerLedger
 from projections.conversations import Conversations
 from projections.feed import SqliteFeed
 from projections.model_export import ensure_model
+from projections.outbox import Outbox
 from projections.store import Store
 
 log = structlog.get_logger("node")
@@ -109,6 +116,7 @@ class Node:
         self._stops.append(self.supervisor.stop)
         await self.supervisor.start()
         self._start_answering()
+        await self._start_effects()
 
     def _prepare_data(self) -> None:
         try:
@@ -252,7 +260,30 @@ class Node:
             self.listeners.append(listener)
             self._tasks.append(asyncio.create_task(listener.run()))
         self._start_conversations()
+        self._start_corrections()
         self._start_polling()
+
+    async def _start_effects(self) -> None:
+        """What was decided is done in the world, and what is commanded over the bus is decided."""
+        client = httpx.AsyncClient()
+        self._stops.append(client.aclose)
+        self.outbox = Outbox(self.data / "projectors" / "outbox.sqlite", SqliteFeed(str(log_path(str(self.data)))))
+        self.effects = EffectRunner(
+            self.outbox,
+            ports_of(self.settings.tenants, client=client, clock=now),
+            submit=self.payments.submit,
+            owner=f"gateway/{new_id()}",
+            clock=now,
+            clock_s=time.monotonic,
+            settings=self.settings.effects,
+        )
+        commander = Commander(self.bus, tenants=self.settings.tenants, submit=self.payments.submit, clock=now)
+        try:
+            await commander.start()
+        except NatsError as error:
+            raise TerminalError(f"nats: the stream of commands cannot be made: {error}; free disk space") from error
+        self._tasks.append(asyncio.create_task(self.effects.run()))
+        self._tasks.append(asyncio.create_task(commander.run()))
 
     def _start_polling(self) -> None:
         """One task for every source whose API is asked beside its webhooks."""
@@ -274,8 +305,35 @@ class Node:
             ask=self.asker.ask,
             submit=self.payments.submit,
             clock=now,
+            can_reply=chats(self.settings.tenants).__contains__,
         )
         self._tasks.append(asyncio.create_task(answerer.run()))
+
+    def _start_corrections(self) -> None:
+        log_file = str(log_path(str(self.data)))
+        self.answers = AnswerLedger(SqliteFeed(log_file), self.data / "tenants")
+        ways = {tenant: ways_of(of_tenant) for tenant, of_tenant in self.settings.tenants.items()}
+        self.corrector = Corrector(
+            SqliteFeed(log_file),
+            self.answers,
+            Store(self.data / "projectors" / "corrections.sqlite", CORRECTIONS_SCHEMA),
+            conversations=self.conversations,
+            judge=self.ledger.judge,
+            request=self.payments.submit,
+            publish=self._publish,
+            ways=lambda tenant: ways.get(tenant, ()),
+            clock=now,
+        )
+        self._tasks.append(asyncio.create_task(self.corrector.run()))
+
+    async def _publish(self, subject: str, payload: bytes) -> None:
+        """For anyone who listens. Raises `RetryableError` while the bus is away."""
+        if not self.bus.is_connected:
+            raise RetryableError("the bus is away")
+        try:
+            await self.bus.publish(subject, payload)
+        except NatsError as error:
+            raise RetryableError(f"the bus does not take it: {error}") from error
 
     async def read_tallies(self) -> None:
         """Ask the intakes what they counted; of one that does not answer, its last word stays."""

@@ -99,9 +99,10 @@ class Asker:
                 reason, told_s = f"{type(error).__name__}: {error}".rstrip(": "), 0.0
                 continue
             if response.status_code not in _RETRYABLE:
-                self._next_not_before_s = self._until_reset(response)
+                self._next_not_before_s = until_reset_s(response.headers, self._clock())
                 return _answer(response, body)
-            reason, told_s = f"it answers {response.status_code}", self._retry_after(response)
+            reason = f"it answers {response.status_code}"
+            told_s = retry_after_s(response.headers, self._clock())
         raise RetryableError(f"{request.url}: {reason}, {ATTEMPTS_MAX} times", retry_after_s=told_s)
 
     async def _send(self, request: Request, headers: Mapping[str, str]) -> tuple[httpx.Response, bytes]:
@@ -115,35 +116,37 @@ class Asker:
                     raise TerminalError(f"{request.url}: the answer has more than {BODY_BYTES_MAX} bytes; ask for less")
             return response, bytes(body)
 
-    def _retry_after(self, response: httpx.Response) -> float:
-        """The seconds that the server asks for (RFC 9110, 10.2.3: a number or a date), 0 if it asks for none."""
-        told = response.headers.get("retry-after", "").strip()
-        if not told:
-            return self._until_reset(response)
-        if told.isdecimal():
-            return min(float(told), WAIT_MAX_S)
-        try:
-            at = parsedate_to_datetime(told)
-        except ValueError:
-            return 0.0
-        return self._from_now(at if at.tzinfo else at.replace(tzinfo=UTC))
 
-    def _until_reset(self, response: httpx.Response) -> float:
-        """The seconds until there may be a next request, if the rate limit's headers say that this was the last one.
+def retry_after_s(headers: httpx.Headers, now: datetime) -> float:
+    """The seconds that a server asks for (RFC 9110, 10.2.3: a number or a date), 0 if it asks for none."""
+    told = headers.get("retry-after", "").strip()
+    if not told:
+        return until_reset_s(headers, now)
+    if told.isdecimal():
+        return min(float(told), WAIT_MAX_S)
+    try:
+        at = parsedate_to_datetime(told)
+    except ValueError:
+        return 0.0
+    return _from_now_s(at if at.tzinfo else at.replace(tzinfo=UTC), now)
 
-        `RateLimit-Remaining` and `RateLimit-Reset` (draft-ietf-httpapi-ratelimit-headers), with or without `X-`.
-        """
-        headers = response.headers
-        remaining = headers.get("ratelimit-remaining", headers.get("x-ratelimit-remaining", ""))
-        reset = headers.get("ratelimit-reset", headers.get("x-ratelimit-reset", "")).partition(".")[0]
-        if remaining.strip() != "0" or not reset.isdecimal():
-            return 0.0
-        if int(reset) >= _EPOCH_S_MIN:
-            return self._from_now(datetime.fromtimestamp(min(int(reset), 2 * _EPOCH_S_MIN), UTC))
-        return min(float(reset), WAIT_MAX_S)
 
-    def _from_now(self, at: datetime) -> float:
-        return min(max((at - self._clock()).total_seconds(), 0.0), WAIT_MAX_S)
+def until_reset_s(headers: httpx.Headers, now: datetime) -> float:
+    """The seconds until there may be a next request, if the rate limit's headers say that this was the last one.
+
+    `RateLimit-Remaining` and `RateLimit-Reset` (draft-ietf-httpapi-ratelimit-headers), with or without `X-`.
+    """
+    remaining = headers.get("ratelimit-remaining", headers.get("x-ratelimit-remaining", ""))
+    reset = headers.get("ratelimit-reset", headers.get("x-ratelimit-reset", "")).partition(".")[0]
+    if remaining.strip() != "0" or not reset.isdecimal():
+        return 0.0
+    if int(reset) >= _EPOCH_S_MIN:
+        return _from_now_s(datetime.fromtimestamp(min(int(reset), 2 * _EPOCH_S_MIN), UTC), now)
+    return min(float(reset), WAIT_MAX_S)
+
+
+def _from_now_s(at: datetime, now: datetime) -> float:
+    return min(max((at - now).total_seconds(), 0.0), WAIT_MAX_S)
 
 
 def _answer(response: httpx.Response, body: bytes) -> Answer:

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import msgspec
 
 from domain.codec import tag_of
 from domain.fact import RecordedFact
-from domain.payment import PaymentView, view
+from domain.payment import PaymentView, known, view
 from domain.payment_saga import FactRecorded, PaymentLinked
 from projections.feed import LogEntry
 from projections.store import Store
@@ -19,15 +19,21 @@ from projections.tracing import span
 TOPICS = (tag_of(FactRecorded), tag_of(PaymentLinked))
 CACHED_MAX = 10_000
 POSITION_MAX = 2**63 - 1
+LAYOUT = 2
 
 _SCHEMA = """
-CREATE TABLE IF NOT EXISTS facts (position INTEGER PRIMARY KEY, reference TEXT NOT NULL, body BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS facts_reference ON facts (reference);
+CREATE TABLE IF NOT EXISTS facts (
+    position INTEGER PRIMARY KEY, reference TEXT NOT NULL, occurred_at INTEGER NOT NULL, body BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS facts_reference ON facts (reference, occurred_at);
+CREATE INDEX IF NOT EXISTS facts_occurred ON facts (occurred_at, position, reference);
 CREATE TABLE IF NOT EXISTS links (
     reference TEXT PRIMARY KEY, payment_id TEXT NOT NULL, position INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS links_payment ON links (payment_id);
 CREATE TABLE IF NOT EXISTS objects (
     object_id TEXT PRIMARY KEY, reference TEXT NOT NULL, position INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS customers (
+    customer_id TEXT NOT NULL, reference TEXT NOT NULL, position INTEGER NOT NULL,
+    PRIMARY KEY (customer_id, reference)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS payments (
     payment_id TEXT PRIMARY KEY, customer_id TEXT NOT NULL, status TEXT NOT NULL, occurred_at INTEGER NOT NULL,
     body BLOB NOT NULL);
@@ -37,16 +43,43 @@ CREATE INDEX IF NOT EXISTS payments_recent ON payments (occurred_at, payment_id)
 
 # Every reference that leads to one of the roots over the links up to a position, the roots included. A reference may
 # lead to its payment over another: PayPal's refund names its capture, the capture its authorization, that its order.
+# `joined` is where the last of the links on the way lies.
 _MEMBERS = """
-WITH RECURSIVE roots (root) AS (VALUES {roots}), members (root, reference) AS (
-    SELECT root, root FROM roots
-    UNION SELECT root, links.reference FROM members CROSS JOIN links ON links.payment_id = members.reference
+WITH RECURSIVE roots (root) AS (VALUES {roots}), members (root, reference, joined) AS (
+    SELECT root, root, 0 FROM roots
+    UNION SELECT root, links.reference, max(members.joined, links.position)
+    FROM members CROSS JOIN links ON links.payment_id = members.reference
     WHERE links.position <= ?)
 """
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _encode = msgspec.msgpack.Encoder().encode
 _decode_fact = msgspec.msgpack.Decoder(RecordedFact).decode
 _decode_view = msgspec.msgpack.Decoder(PaymentView).decode
+
+
+class PaymentFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A payment's facts in log order.
+
+    `joined` says by fact id from which log position on a fact was known to be the payment's, where that is later than
+    its own: the last link on the way lies there.
+    """
+
+    payment_id: str
+    facts: list[RecordedFact]
+    joined: Mapping[str, int] = {}
+
+    def view(self, as_of: datetime | None = None) -> PaymentView | None:
+        """The payment as of a time in the world; known at its `position` it is and will be the same."""
+        return self.at_its_position(view(self.payment_id, self.facts, as_of=as_of), as_of)
+
+    def at_its_position(self, folded: PaymentView | None, as_of: datetime | None = None) -> PaymentView | None:
+        """The fold of these facts with the position from which on all this was known, links included."""
+        if folded is None or not self.joined:
+            return folded
+        chosen = known(self.facts, as_of=as_of)
+        joined = max(self.joined.get(recorded.fact.fact_id, 0) for recorded in chosen)
+        return msgspec.structs.replace(folded, position=max(folded.position, joined))
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,12 +89,29 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True):
     cursor: str
 
 
+class Root(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the links lead from a reference, and the position of the last link on the way; 0 without any."""
+
+    payment_id: str
+    joined: int = 0
+
+
+class _Remembered(msgspec.Struct):
+    """A payment's facts by id, and where the last link that brought one of them lies."""
+
+    facts: dict[str, RecordedFact]
+    joined: int = 0
+
+
 class PaymentStore:
-    """One tenant's payments in one generation."""
+    """One tenant's payments in one generation.
+
+    Facts, links, objects and customers are only ever added to, in log order, so what they say of a past position stays.
+    """
 
     def __init__(self, directory: Path) -> None:
-        self.store = Store(directory / "facts.sqlite", _SCHEMA)
-        self._facts: OrderedDict[str, dict[str, RecordedFact]] = OrderedDict()
+        self.store = Store(directory / "facts.sqlite", _SCHEMA, layout=LAYOUT)
+        self._facts: OrderedDict[str, _Remembered] = OrderedDict()
 
     def apply(self, entries: Sequence[LogEntry], position: int) -> set[str]:
         try:
@@ -98,12 +148,23 @@ class PaymentStore:
             connection.executemany("INSERT OR IGNORE INTO links VALUES (?,?,?)", links)
             keys = self._refold(facts, links)
             connection.executemany(
-                "INSERT OR IGNORE INTO facts VALUES (?,?,?)",
-                [(recorded.position, reference, _encode(recorded)) for reference, recorded in facts],
+                "INSERT OR IGNORE INTO facts VALUES (?,?,?,?)",
+                [
+                    (recorded.position, reference, micros(recorded.fact.occurred_at), _encode(recorded))
+                    for reference, recorded in facts
+                ],
             )
             connection.executemany(
                 "INSERT OR IGNORE INTO objects VALUES (?,?,?)",
                 [(recorded.fact.object_id, reference, recorded.position) for reference, recorded in facts],
+            )
+            connection.executemany(
+                "INSERT OR IGNORE INTO customers VALUES (?,?,?)",
+                [
+                    (recorded.fact.customer_id, reference, recorded.position)
+                    for reference, recorded in facts
+                    if recorded.fact.customer_id
+                ],
             )
         return keys
 
@@ -116,27 +177,31 @@ class PaymentStore:
         linked = dict.fromkeys(reference for reference, _, _ in links)
         references = {reference for reference, _ in facts}
         # What is remembered as a payment is no reference to another, unless it has just become one.
-        roots = self._roots({each for each in references if each not in self._facts} | linked.keys())
+        roots = self.roots({each for each in references if each not in self._facts} | linked.keys())
         keys = references | linked.keys()
-        touched: dict[str, list[RecordedFact]] = {}
+        touched: dict[str, list[tuple[RecordedFact, int]]] = {}
         for reference, recorded in facts:
-            touched.setdefault(roots.get(reference, reference), []).append(recorded)
+            root = roots.get(reference, Root(payment_id=reference))
+            touched.setdefault(root.payment_id, []).append((recorded, root.joined))
             keys.add(recorded.fact.object_id)
         moved = []
         for reference in self._with_facts(linked):
             self._facts.pop(reference, None)
-            self._facts.pop(roots[reference], None)
-            touched.setdefault(roots[reference], [])
-            if reference != roots[reference]:
+            root = roots[reference]
+            self._facts.pop(root.payment_id, None)
+            touched.setdefault(root.payment_id, [])
+            if reference != root.payment_id:
                 moved.append(reference)
         self._remember(touched)
         rows = []
         for payment_id in touched:
-            folded = view(payment_id, list(self._facts[payment_id].values()))
+            remembered = self._facts[payment_id]
+            folded = view(payment_id, list(remembered.facts.values()))
             if folded is None:
                 continue
+            folded = msgspec.structs.replace(folded, position=max(folded.position, remembered.joined))
             keys |= {payment_id, f"customer:{folded.customer_id}"}
-            rows.append((payment_id, folded.customer_id, folded.status, _micros(folded.occurred_at), _encode(folded)))
+            rows.append((payment_id, folded.customer_id, folded.status, micros(folded.occurred_at), _encode(folded)))
         with self.store.reading() as connection:
             connection.executemany("INSERT OR REPLACE INTO payments VALUES (?,?,?,?,?)", rows)
             connection.executemany("DELETE FROM payments WHERE payment_id=?", [(reference,) for reference in moved])
@@ -144,15 +209,19 @@ class PaymentStore:
             self._facts.popitem(last=False)
         return keys
 
-    def _remember(self, touched: Mapping[str, Sequence[RecordedFact]]) -> None:
+    def _remember(self, touched: Mapping[str, Sequence[tuple[RecordedFact, int]]]) -> None:
         """Have the facts of these payments in memory, the stored ones and the new ones."""
-        stored = self._read([payment_id for payment_id in touched if payment_id not in self._facts])
+        stored = self.read([payment_id for payment_id in touched if payment_id not in self._facts])
+        for payment_id, of_payment in stored.items():
+            self._facts[payment_id] = _Remembered(
+                facts={recorded.fact.fact_id: recorded for recorded in of_payment.facts},
+                joined=max(of_payment.joined.values(), default=0),
+            )
         for payment_id, new in touched.items():
-            if payment_id in stored:
-                self._facts[payment_id] = {recorded.fact.fact_id: recorded for recorded in stored[payment_id]}
-            cached = self._facts[payment_id]
-            for recorded in new:
-                cached.setdefault(recorded.fact.fact_id, recorded)
+            remembered = self._facts[payment_id]
+            for recorded, joined in new:
+                if remembered.facts.setdefault(recorded.fact.fact_id, recorded) is recorded:
+                    remembered.joined = max(remembered.joined, joined)
             self._facts.move_to_end(payment_id)
 
     def _with_facts(self, references: Collection[str]) -> list[str]:
@@ -178,45 +247,71 @@ class PaymentStore:
             row = connection.execute(
                 "SELECT reference FROM objects WHERE object_id=? AND position<=?", (reference, _until(known_at))
             ).fetchone()
-        found = row[0] if row else reference
-        return self._roots([found], known_at)[found]
+            found = row[0] if row else reference
+            return self.roots([found], known_at)[found].payment_id
 
-    def _roots(self, references: Collection[str], known_at: int | None = None) -> dict[str, str]:
+    def roots(self, references: Collection[str], known_at: int | None = None) -> dict[str, Root]:
         """Where the links lead from each reference. Of links in a circle, the least member stands for all of them."""
-        links: dict[str, str] = {}
+        links: dict[str, tuple[str, int]] = {}
         followed: set[str] = set()
         ahead = set(references)
         with self.store.reading() as connection:
             while ahead:
-                links |= connection.execute(
-                    f"SELECT reference, payment_id FROM links WHERE reference IN ({','.join('?' * len(ahead))}) "  # noqa: S608 - placeholders only
-                    "AND position<=?",
+                marks = ",".join("?" * len(ahead))
+                rows = connection.execute(
+                    f"SELECT reference, payment_id, position FROM links WHERE reference IN ({marks}) AND position<=?",  # noqa: S608 - placeholders only
                     (*ahead, _until(known_at)),
                 ).fetchall()
+                links |= {reference: (payment_id, position) for reference, payment_id, position in rows}
                 followed |= ahead
-                ahead = set(links.values()) - followed
+                ahead = {payment_id for payment_id, _ in links.values()} - followed
         return {reference: _root(reference, links) for reference in references}
 
     def facts(self, payment_id: str, *, known_at: int | None = None) -> list[RecordedFact]:
         """All facts of a payment (by any of its ids) that are known at a log position, in log order."""
-        resolved = self.resolve(payment_id, known_at)
-        return self._read([resolved], known_at)[resolved]
+        return self.facts_of(payment_id, known_at=known_at).facts
 
-    def _read(self, payment_ids: Collection[str], known_at: int | None = None) -> dict[str, list[RecordedFact]]:
-        """The stored facts of each payment, in log order."""
+    def facts_of(self, payment_id: str, *, known_at: int | None = None) -> PaymentFacts:
+        """The same, and since when they were known to be this payment's."""
+        with self.store.reading():  # Nothing may be linked between the two steps.
+            resolved = self.resolve(payment_id, known_at)
+            return self.read([resolved], known_at)[resolved]
+
+    def read(self, payment_ids: Collection[str], known_at: int | None = None) -> dict[str, PaymentFacts]:
+        """The stored facts of each payment, by its own id."""
         until = _until(known_at)
-        rows = self._of_members(payment_ids, "SELECT root, body FROM members CROSS JOIN facts USING (reference)", until)
+        rows = self._of_members(
+            payment_ids, "SELECT root, joined, body FROM members CROSS JOIN facts USING (reference)", until
+        )
         # A fact that came under several references is one fact, known since it came first.
         found: dict[str, dict[str, RecordedFact]] = {payment_id: {} for payment_id in payment_ids}
-        decoded = [(root, _decode_fact(body)) for root, body in rows]
-        for root, recorded in sorted(decoded, key=lambda each: each[1].position):
-            if recorded.position <= until:
-                found[root].setdefault(recorded.fact.fact_id, recorded)
-        return {payment_id: list(facts.values()) for payment_id, facts in found.items()}
+        joined_of: dict[str, dict[str, int]] = {payment_id: {} for payment_id in payment_ids}
+        decoded = [(root, joined, _decode_fact(body)) for root, joined, body in rows]
+        for root, joined, recorded in sorted(decoded, key=lambda each: (each[2].position, each[1])):
+            fact_id = recorded.fact.fact_id
+            if recorded.position > until or fact_id in found[root]:
+                continue
+            found[root][fact_id] = recorded
+            if joined > recorded.position:
+                joined_of[root][fact_id] = joined
+        return {
+            payment_id: PaymentFacts(payment_id=payment_id, facts=list(facts.values()), joined=joined_of[payment_id])
+            for payment_id, facts in found.items()
+        }
+
+    def times(self, references: Sequence[str], known_at: int, until: int) -> list[tuple[int, str]]:
+        """When the facts occurred of the payments that the references lead to, each with its payment: up to `until`."""
+        roots = {root.payment_id for root in self.roots(references, known_at).values()}
+        rows = self._of_members(
+            roots,
+            "SELECT DISTINCT occurred_at, root, position FROM members CROSS JOIN facts USING (reference)",
+            _until(known_at),
+        )
+        return [(at, root) for at, root, position in rows if position <= known_at and at <= until]
 
     def payment(self, payment_id: str) -> PaymentView | None:
         """The payment as it is known now, by any of its ids."""
-        with self.store.reading() as connection:
+        with self.store.reading() as connection:  # As above.
             row = connection.execute(
                 "SELECT body FROM payments WHERE payment_id=?", (self.resolve(payment_id),)
             ).fetchone()
@@ -226,8 +321,7 @@ class PaymentStore:
         """The payment as of a time in the world, as known at a log position."""
         if as_of is None and known_at is None:
             return self.payment(payment_id)
-        resolved = self.resolve(payment_id, known_at)
-        return view(resolved, self._read([resolved], known_at)[resolved], as_of=as_of, known_at=known_at)
+        return self.facts_of(payment_id, known_at=known_at).view(as_of)
 
     def payments(self, *, customer_id: str = "", status: str = "", limit: int = 50, cursor: str = "") -> Listed:
         """A page of payments, newest first, of one customer or in one status if given."""
@@ -263,19 +357,22 @@ class PaymentStore:
         self.store.close()
 
 
-def _root(reference: str, links: Mapping[str, str]) -> str:
+def _root(reference: str, links: Mapping[str, tuple[str, int]]) -> Root:
     path: list[str] = []
-    while reference not in path:
-        path.append(reference)
-        if reference not in links:
-            return reference
-        reference = links[reference]
-    return min(path[path.index(reference) :])
+    end = reference
+    while end not in path and end in links:
+        path.append(end)
+        end = links[end][0]
+    if end in path:
+        end = min(path[path.index(end) :])
+    way = path[: path.index(end)] if end in path else path
+    return Root(payment_id=end, joined=max((links[each][1] for each in way), default=0))
 
 
 def _until(known_at: int | None) -> int:
     return POSITION_MAX if known_at is None else min(known_at, POSITION_MAX)
 
 
-def _micros(at: datetime) -> int:
-    return round(at.timestamp() * 1_000_000)
+def micros(at: datetime) -> int:
+    """A time as microseconds since 1970, exactly."""
+    return (at - _EPOCH) // timedelta(microseconds=1)

@@ -3,16 +3,18 @@
 Every reply says from which log position it speaks.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import msgspec
 
 from domain.evidence import PaymentEvidence, evidence
-from domain.payment import PaymentView
+from domain.payment import PaymentView, known
 from domain.timeline import TimelineEntry, timeline
+from projections.embedder import TextEmbedder
 from projections.knowledge import DocumentView, KnowledgeStore, Passage
-from projections.payment_view import PaymentStore
+from projections.past_payments import PastList, payments_at
+from projections.payment_view import Listed, PaymentStore
 
 CUSTOMER_PAYMENTS_MAX = 50
 
@@ -23,18 +25,41 @@ class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tenant: str
     min_position: int = 0
 
+    @property
+    def needs_position(self) -> int:
+        """How far the projection must be before it can answer."""
+        return self.min_position
 
-class GetPayment(Query, frozen=True, kw_only=True, tag="payment"):
-    payment_id: str
+
+class PastQuery(Query, frozen=True, kw_only=True, omit_defaults=True):
+    """A question at both clocks: as of a time in the world, as known at a log position; both are now by default."""
+
     as_of: datetime | None = None
     known_at: int | None = None
 
+    @property
+    def is_past(self) -> bool:
+        return self.as_of is not None or self.known_at is not None
 
-class GetTimeline(Query, frozen=True, kw_only=True, tag="timeline"):
+    @property
+    def needs_position(self) -> int:
+        """What was known at a position is certain only once all before it is projected."""
+        return max(self.min_position, self.known_at or 0)
+
+    def speaks_from(self, position: int) -> int:
+        """The log position from which the reply speaks, of a projection that is at `position`."""
+        return position if self.known_at is None else min(position, self.known_at)
+
+
+class GetPayment(PastQuery, frozen=True, kw_only=True, tag="payment"):
     payment_id: str
 
 
-class ListPayments(Query, frozen=True, kw_only=True, tag="payments"):
+class GetTimeline(PastQuery, frozen=True, kw_only=True, tag="timeline"):
+    payment_id: str
+
+
+class ListPayments(PastQuery, frozen=True, kw_only=True, tag="payments"):
     customer_id: str = ""
     status: str = ""
     limit: int = 50
@@ -45,7 +70,7 @@ class GetDocument(Query, frozen=True, kw_only=True, tag="document"):
     document_id: str
 
 
-class Gather(Query, frozen=True, kw_only=True, tag="gather"):
+class Gather(PastQuery, frozen=True, kw_only=True, tag="gather"):
     """What a question needs: the payments of the ids it names, else of its customer, and passages if `top_k`.
 
     `scope_customer_id` restricts the payments to one customer: another's are as if they were not there. `is_beside`
@@ -56,8 +81,6 @@ class Gather(Query, frozen=True, kw_only=True, tag="gather"):
     object_ids: tuple[str, ...] = ()
     scope_customer_id: str = ""
     is_beside: bool = False
-    as_of: datetime | None = None
-    known_at: int | None = None
     top_k: int = 0
 
 
@@ -123,14 +146,54 @@ class TenantReader:
         match query:
             case GetPayment(payment_id=payment_id, as_of=as_of, known_at=known_at):
                 payment = self.payments.payment_at(payment_id, as_of=as_of, known_at=known_at)
-                return PaymentFound(position=position, payment=payment)
-            case GetTimeline(payment_id=payment_id):
-                return TimelineFound(position=position, entries=timeline(self.payments.facts(payment_id)))
-            case ListPayments(customer_id=customer_id, status=status, limit=limit, cursor=cursor):
-                listed = self.payments.payments(customer_id=customer_id, status=status, limit=limit, cursor=cursor)
-                return PaymentsFound(position=position, payments=listed.payments, cursor=listed.cursor)
+                return PaymentFound(position=query.speaks_from(position), payment=payment)
+            case GetTimeline(payment_id=payment_id, as_of=as_of, known_at=known_at):
+                of_payment = self.payments.facts_of(payment_id, known_at=known_at)
+                entries = timeline(known(of_payment.facts, as_of=as_of), of_payment.joined)
+                return TimelineFound(position=query.speaks_from(position), entries=entries)
+            case ListPayments():
+                listed = self._list(query)
+                return PaymentsFound(
+                    position=query.speaks_from(position), payments=listed.payments, cursor=listed.cursor
+                )
             case GetDocument(document_id=document_id):
                 return DocumentFound(position=position, document=self.knowledge.document(document_id))
+
+    def _list(self, query: ListPayments) -> Listed:
+        if query.is_past:
+            return payments_at(
+                self.payments,
+                PastList(
+                    as_of=query.as_of,
+                    known_at=query.known_at,
+                    customer_id=query.customer_id,
+                    status=query.status,
+                    limit=query.limit,
+                    cursor=query.cursor,
+                ),
+            )
+        return self.payments.payments(
+            customer_id=query.customer_id, status=query.status, limit=query.limit, cursor=query.cursor
+        )
+
+    def passages(self, gathers: Sequence[Gather], embedder: TextEmbedder) -> list[list[Passage]]:
+        """For each gathering its passages, best first: of the documents as they are, or as they were then."""
+        found: list[list[Passage]] = [[] for _ in gathers]
+        by_time: dict[tuple[datetime | None, int | None], list[int]] = {}
+        for index, query in enumerate(gathers):
+            if query.top_k:
+                by_time.setdefault((query.as_of, query.known_at), []).append(index)
+        for (as_of, known_at), indices in by_time.items():
+            of_time = self.knowledge.search(
+                [gathers[index].question for index in indices],
+                embedder,
+                top_k=max(gathers[index].top_k for index in indices),
+                as_of=as_of,
+                known_at=known_at,
+            )
+            for index, passages in zip(indices, of_time, strict=True):
+                found[index] = passages[: gathers[index].top_k]
+        return found
 
     def evidence(self, query: Gather) -> tuple[list[PaymentEvidence], list[str]]:
         """The payments that a question is about, newest first, and every key that the choice depends on."""
@@ -149,22 +212,33 @@ class TenantReader:
         return found, list(dict.fromkeys([*looked_up, *(each.view.payment_id for each in found)]))
 
     def _evidence(self, payment_id: str, query: Gather) -> PaymentEvidence | None:
-        """The payment as the query wants it; none of another customer than the one in scope."""
-        facts = self.payments.facts(payment_id, known_at=query.known_at)
-        of_payment = evidence(payment_id, facts, as_of=query.as_of, known_at=query.known_at)
-        if of_payment is None:
+        """The payment (by its own id) as the query wants it; none of another customer than the one in scope."""
+        of_payment = self.payments.read([payment_id], query.known_at)[payment_id]
+        found = evidence(payment_id, of_payment.facts, as_of=query.as_of, known_at=query.known_at)
+        if found is None:
             return None
-        is_hidden = query.scope_customer_id and of_payment.view.customer_id != query.scope_customer_id
-        return None if is_hidden else of_payment
+        is_hidden = query.scope_customer_id and found.view.customer_id != query.scope_customer_id
+        if is_hidden:
+            return None
+        return msgspec.structs.replace(found, view=of_payment.at_its_position(found.view, query.as_of))
 
-    def _of_customer(self, customer_id: str, query: Gather, known: Collection[str]) -> list[PaymentEvidence]:
-        """A customer's newest payments that are not known yet, as the query wants them: the past may lie deep."""
+    def _of_customer(self, customer_id: str, query: Gather, known_already: Collection[str]) -> list[PaymentEvidence]:
+        """A customer's newest payments that are not known yet, as they were when the query wants them."""
         found: list[PaymentEvidence] = []
         cursor = ""
         while len(found) < CUSTOMER_PAYMENTS_MAX:
-            page = self.payments.payments(customer_id=customer_id, limit=CUSTOMER_PAYMENTS_MAX, cursor=cursor)
+            page = self._list(
+                ListPayments(
+                    tenant=query.tenant,
+                    as_of=query.as_of,
+                    known_at=query.known_at,
+                    customer_id=customer_id,
+                    limit=CUSTOMER_PAYMENTS_MAX,
+                    cursor=cursor,
+                )
+            )
             for payment in page.payments:
-                if payment.payment_id in known:
+                if payment.payment_id in known_already:
                     continue
                 if (of_payment := self._evidence(payment.payment_id, query)) is not None:
                     found.append(of_payment)

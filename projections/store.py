@@ -29,18 +29,36 @@ class Store:
 
     Derived data is rebuilt from the log after a loss, so a commit is not fsynced (synchronous NORMAL in WAL mode
     keeps the file consistent; https://www.sqlite.org/pragma.html#pragma_synchronous).
+
+    Args:
+        path: the file; its folder is made.
+        schema: what the projection keeps, each table `IF NOT EXISTS`.
+        layout: the number of the schema. A file of another layout is emptied, and its content comes from the log again.
     """
 
-    def __init__(self, path: Path, schema: str) -> None:
+    def __init__(self, path: Path, schema: str, *, layout: int = 0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._empty_unless(layout)
         self._connection.executescript(_SCHEMA + schema)
         self._path = path
         [self._epoch] = self._connection.execute("UPDATE owner SET epoch=epoch+1 RETURNING epoch").fetchone()
         self._parked = {row[0] for row in self._connection.execute("SELECT DISTINCT stream FROM parked")}
+
+    def _empty_unless(self, layout: int) -> None:
+        """Drop what another layout kept. Who owns the file stays, so that its former owner is out."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        [found] = self._connection.execute("PRAGMA user_version").fetchone()
+        if found != layout:
+            tables = self._connection.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall()
+            for (name,) in tables:
+                if name != "owner":
+                    self._connection.execute(f'DROP TABLE "{name}"')
+            self._connection.execute(f"PRAGMA user_version={layout:d}")
+        self._connection.execute("COMMIT")
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

@@ -82,6 +82,19 @@ def bench_ask(
     _report(figures, "1,500 cached questions/s with p95 below 100 ms", json)
 
 
+@bench.command("past")
+def bench_past(
+    passages: Annotated[int, typer.Option(min=250, help="how many passages are current")] = 5_000,
+    json: Json = None,
+) -> None:
+    """A payment, a list and an answer at past positions, beside the same of the present in the same run."""
+    from simulations.bench_past import bench_past
+
+    with one_line_errors():
+        figures = run(lambda: bench_past(passages, _say))
+    _report(figures, "a payment with 50 facts below 50 ms at p95; an answer with its documents below 2 s", json)
+
+
 @bench.command("replay")
 def bench_replay(
     webhooks: Annotated[int, typer.Option(min=1_000, help="how many webhooks the log is made of")] = 60_000,

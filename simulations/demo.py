@@ -12,12 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from domain.answer import AnswerGiven, AnswerRepeated, verdict
-from domain.codec import decode_envelope
 from domain.errors import TerminalError
-from domain.fact import RecordedFact
-from domain.ids import stream_id
-from domain.payment_saga import FactRecorded
 from domain.settings import HttpSettings, NatsSettings, NodeSettings, SourceSettings, TelemetrySettings, TenantSettings
 from gateway.serve import running
 from projections.feed import Feed
@@ -61,6 +56,8 @@ class DemoReport(msgspec.Struct, frozen=True, kw_only=True):
     answer_before: Mapping[str, Any]
     answer_after: Mapping[str, Any]
     verdict_on_first_answer: str
+    correction: Mapping[str, Any]
+    corrections: int
     wrong: Sequence[str]
 
 
@@ -108,7 +105,10 @@ def _states(body: bytes, refund_id: str, status: str) -> bool:
 
 
 async def run_demo(talk: Console, show: Console, *, seed: int = SEED, payments: int = PAYMENTS) -> DemoReport:
-    """Run it; `talk` gets progress, `show` the story. Raises `TerminalError` if a final state is wrong."""
+    """Run it; `talk` gets progress, `show` the story.
+
+    Raises `TerminalError` if a final state is wrong, or the wrong answer is not corrected.
+    """
     traffic = generate(seed=seed, payments=payments, start=datetime.now(UTC) - STARTED_BEFORE)
     arrivals = deliveries(traffic, seed=seed)
     held = choose_held(traffic)
@@ -122,6 +122,8 @@ async def run_demo(talk: Console, show: Console, *, seed: int = SEED, payments: 
             GatewayClient(url, tenant=TENANT, api_key=API_KEY, secret=SECRET) as client,
         ):
             report = await _tell(client, node.feed, talk, show, traffic, held, rest, late, seed)
+    if not report.correction:
+        raise TerminalError("the answer that was wrong when it was given was not corrected")
     if report.wrong:
         raise TerminalError(f"{len(report.wrong)} payments ended in a wrong state, the first: {report.wrong[0]}")
     return report
@@ -153,8 +155,10 @@ async def _tell(
     lag = await client.drained()
     after = await client.ask(question)
     _show_answer(show, "Asked again:", after)
-    judged = judge(feed, before["answer_id"], held.payment_id)
-    show.print(f"\nThe first answer, refolded as of the moment it was given: {judged}.", highlight=False)
+    judged = await client.get(f"/v1/{TENANT}/answers/{before['answer_id']}")
+    corrections = (await client.get(f"/v1/{TENANT}/corrections"))["corrections"]
+    correction: Mapping[str, Any] = next((each for each in corrections if each["answer_id"] == before["answer_id"]), {})
+    _show_correction(show, judged["verdict"], correction)
     wrong = await _wrong(client, traffic, talk)
     arrivals = [*rest, *late]
     report = DemoReport(
@@ -170,7 +174,9 @@ async def _tell(
         naive_wrong=naive.wrong(traffic, arrivals),
         answer_before=before,
         answer_after=after,
-        verdict_on_first_answer=judged,
+        verdict_on_first_answer=judged["verdict"],
+        correction=correction,
+        corrections=len(corrections),
         wrong=wrong,
     )
     _show_summary(show, report)
@@ -199,26 +205,6 @@ async def _wrong(client: GatewayClient, traffic: Traffic, talk: Console) -> list
     return [sentence for of_payment in found for sentence in of_payment]
 
 
-def judge(feed: Feed, answer_id: str, payment_id: str) -> str:
-    """The verdict on an answer, by the ledger's entry and all facts of its payment in the log."""
-    ledger = [decode_envelope(entry.state).event for entry in feed.stream(stream_id("answer", TENANT, answer_id))]
-    [given] = [event for event in ledger if isinstance(event, AnswerGiven)]
-    repeated_at = [event.given_at for event in ledger if isinstance(event, AnswerRepeated)]
-    facts = []
-    for entry in feed.stream(stream_id("payment", TENANT, payment_id)):
-        envelope = entry.envelope()
-        if isinstance(envelope.event, FactRecorded):
-            facts.append(
-                RecordedFact(fact=envelope.event.fact, position=entry.position, recorded_at=envelope.recorded_at)
-            )
-    said = verdict(given.record, {payment_id: facts}, repeated_at)
-    return {
-        "wrong": "wrong when it was given; the refund had failed already, and we did not know",
-        "outdated": "right when it was given, and outdated now",
-        "stands": "it stands",
-    }[said]
-
-
 def _count_facts(feed: Feed) -> int:
     count = position = 0
     while True:
@@ -241,6 +227,24 @@ def _show_answer(show: Console, heading: str, answer: Mapping[str, Any]) -> None
     show.print(f"  as of log position {answer['position']}", style="dim", highlight=False)
 
 
+def _show_correction(show: Console, verdict: str, correction: Mapping[str, Any]) -> None:
+    """What the system itself says of the first answer, unasked."""
+    show.print(f"\nThe first answer by what is known now: {_VERDICTS[verdict]}.", style="bold", highlight=False)
+    if not correction:
+        return
+    show.print(f"Its correction: {correction['text']}", markup=False, highlight=False)
+    for citation in (each for payment in correction["payments"] for each in payment["citations"]):
+        line = f"  cites fact {citation['fact_id']} at log position {citation['position']}"
+        show.print(line, style="dim", markup=False, highlight=False)
+
+
+_VERDICTS = {
+    "wrong": "wrong when it was given",
+    "outdated": "right when it was given, and outdated",
+    "stands": "it stands",
+}
+
+
 def _show_summary(show: Console, report: DemoReport) -> None:
     table = Table(title=f"\n{report.payments} payments and payouts, seed {report.seed}", title_justify="left")
     table.add_column("")
@@ -251,6 +255,7 @@ def _show_summary(show: Console, report: DemoReport) -> None:
     table.add_row("  a minute late or more", str(report.late))
     table.add_row("facts recorded", str(report.recorded_facts))
     table.add_row("in quarantine", str(report.quarantined))
+    table.add_row("answers corrected", str(report.corrections))
     table.add_row("wrong final states", str(report.wrong_final_states), style="bold")
     for name, count in report.naive_wrong.items():
         table.add_row(f"  the same stream, {_NAIVE[name]}", str(count), style="dim")

@@ -1,5 +1,7 @@
 """The log refolded from nothing, in the plainest way: what views and answers are compared with."""
 
+import msgspec
+
 from domain.answer import AnswerGiven, AnswerRepeated
 from domain.document import DocumentPublished, DocumentWithdrawn
 from domain.fact import Fact, RecordedFact
@@ -74,20 +76,27 @@ class History:
 
     def view(self, tenant: str, payment_id: str, known_at: int = POSITION_MAX) -> PaymentView | None:
         """A payment folded from all facts that came under it or what is linked to it, known at a position."""
-        target = {key: to for position, key, to in self._links.get(tenant, []) if position <= known_at}
+        target = {key: (to, position) for position, key, to in self._links.get(tenant, []) if position <= known_at}
         facts: dict[str, RecordedFact] = {}
+        joined: dict[str, int] = {}
         for (of_tenant, key), recorded in self._facts.items():
-            if of_tenant == tenant and _root(key, target) == payment_id:
+            root, linked_at = _root(key, target)
+            if of_tenant == tenant and root == payment_id:
                 for each in recorded:
                     before = facts.get(each.fact.fact_id)
                     if each.position <= known_at and (before is None or each.position < before.position):
                         facts[each.fact.fact_id] = each
-        return view(payment_id, list(facts.values()))
+                        joined[each.fact.fact_id] = linked_at
+        folded = view(payment_id, list(facts.values()))
+        if folded is None:
+            return None
+        # A payment is what it is only since the last link that brought one of its facts.
+        return msgspec.structs.replace(folded, position=max(folded.position, *joined.values()))
 
     def views(self, tenant: str) -> dict[str, PaymentView]:
         """Every payment of a tenant."""
-        target = {key: to for _, key, to in self._links.get(tenant, [])}
-        roots = sorted({_root(key, target) for of_tenant, key in self._facts if of_tenant == tenant})
+        target = {key: (to, position) for position, key, to in self._links.get(tenant, [])}
+        roots = sorted({_root(key, target)[0] for of_tenant, key in self._facts if of_tenant == tenant})
         found = {root: self.view(tenant, root) for root in roots}
         return {root: folded for root, folded in found.items() if folded is not None}
 
@@ -104,9 +113,11 @@ class History:
         return {key: version for (of_tenant, key), (version, _) in self._documents.items() if of_tenant == tenant}
 
 
-def _root(key: str, target: dict[str, str]) -> str:
-    seen = {key}
-    while (further := target.get(key)) is not None and further not in seen:
-        seen.add(further)
-        key = further
-    return key
+def _root(key: str, target: dict[str, tuple[str, int]]) -> tuple[str, int]:
+    """Where the links lead, and the position of the last of them."""
+    seen, linked_at = {key}, 0
+    while (further := target.get(key)) is not None and further[0] not in seen:
+        key = further[0]
+        seen.add(key)
+        linked_at = max(linked_at, further[1])
+    return key, linked_at

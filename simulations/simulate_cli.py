@@ -8,7 +8,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from domain.errors import TerminalError
-from gateway.cli import data, one_line_errors, talk
+from gateway.cli import data, one_line_errors, run, talk
 from simulations.faults import Options
 
 simulate = typer.Typer(name="simulate", help="Prove a change safe on virtual time.", no_args_is_help=True)
@@ -38,6 +38,26 @@ def world(
             _many(*_range(seeds), steps=steps, ray=ray, json=json)
         else:
             _one(0 if seed is None else seed, steps=steps, without=_known(without), json=json)
+
+
+@simulate.command("provider")
+def provider(
+    scenario: Annotated[Path | None, typer.Option("--scenario", help="what it has and what goes wrong (TOML)")] = None,
+    http: Annotated[str, typer.Option("--http", help="HOST:PORT; port 0 takes a free one")] = "127.0.0.1:8090",
+    webhooks: Annotated[str, typer.Option("--webhooks", help="URL that its webhooks go to")] = "",
+    secret: Annotated[str, typer.Option("--secret", help="what its webhooks are signed with")] = "",
+) -> None:
+    """Run a simulated payment provider and chat with a virtual clock and faults until SIGTERM or SIGINT."""
+    from simulations.provider_scenario import Scenario, load_scenario
+    from simulations.provider_server import serve
+
+    with one_line_errors():
+        chosen = Scenario() if scenario is None else load_scenario(scenario)
+        if webhooks:
+            chosen = msgspec.structs.replace(chosen, webhook_url=webhooks)
+        if secret:
+            chosen = msgspec.structs.replace(chosen, webhook_secret=secret)
+        run(lambda: serve(chosen, http, on_ready=lambda url: data.print(f"ready http={url}", highlight=False)))
 
 
 def _known(mechanism: str) -> str:

@@ -73,8 +73,11 @@ class Life:
         passed = least + (most - least) * self.rng.random()
         self.now = (self.now + passed).replace(microsecond=self.rng.randrange(700_000))
 
-    def called(self) -> None:
-        """What follows is due to an API call of the merchant."""
+    def called(self, request_id: str = "", idempotency_key: str = "") -> None:
+        """What follows is due to an API call of the merchant; by default to one that is made up."""
+        if request_id:
+            self._request = (request_id, idempotency_key or None)
+            return
         key = uuid.UUID(int=self.rng.getrandbits(128), version=4)
         self._request = (new_id(self.rng, "req_", 14), str(key))
 

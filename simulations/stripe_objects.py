@@ -4,6 +4,8 @@ Every struct is one state of one object; `rendered` is its snapshot, with the fi
 seconds since the epoch, amounts in minor units, currencies in lower case, all as Stripe writes them.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 
 from simulations.stripe_customers import PaymentMethod, Rendered, Shopper, billing_details, blank
@@ -204,6 +206,7 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True):
     reference: str | None = None
     balance_transaction: str | None = None
     failure_reason: str | None = None
+    metadata: Mapping[str, str] = {}
 
     def rendered(self) -> Rendered:
         failure = {"failure_balance_transaction": f"{self.balance_transaction}f", "failure_reason": self.failure_reason}
@@ -217,7 +220,7 @@ class Refund(msgspec.Struct, frozen=True, kw_only=True):
             "created": self.created,
             "currency": self.charge.intent.currency,
             "destination_details": self._destination(),
-            "metadata": {"order_id": self.charge.intent.order_number},
+            "metadata": {"order_id": self.charge.intent.order_number, **self.metadata},
             "payment_intent": self.charge.intent.id,
             "reason": self.reason,
             "status": self.status,

@@ -55,8 +55,9 @@ class PaymentLife(Life):
         currency: str,
         capture_method: str,
         order_number: str,
+        payment_id: str = "",
     ) -> None:
-        super().__init__(rng, new_id(rng, "pi_3", 23), at)
+        super().__init__(rng, payment_id or new_id(rng, "pi_3", 23), at)
         self.intent = Intent(
             id=self.payment_id,
             created=self.second,
@@ -174,7 +175,13 @@ class PaymentLife(Life):
         )
         self._move_intent("payment_intent.payment_failed", status="requires_payment_method", error=reason)
 
-    def refund(self, amount: int, status: str = "succeeded", reason: str | None = "requested_by_customer") -> str:
+    def refund(
+        self,
+        amount: int,
+        status: str = "succeeded",
+        reason: str | None = "requested_by_customer",
+        metadata: Mapping[str, str] | None = None,
+    ) -> str:
         """Ask for a refund, and its id. The charge counts it at once, whether or not it is through."""
         transaction = new_id(self.rng, "txn_3", 23)
         refund = Refund(
@@ -185,6 +192,7 @@ class PaymentLife(Life):
             status=status,
             reason=reason,
             balance_transaction=transaction,
+            metadata=metadata or {},
         )
         self.refunds[refund.id] = refund
         self.emit("refund.created", refund.rendered())

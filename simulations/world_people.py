@@ -235,7 +235,7 @@ class Customers:
 
 
 def _said(answer: AnswerJson) -> list[Any]:
-    return [msgspec.to_builtins(payment) for payment in answer.payments]
+    return [answer.answer, *(msgspec.to_builtins(payment) for payment in answer.payments)]
 
 
 class Editor:

@@ -28,7 +28,7 @@ KnownAt = Annotated[
         query="known_at",
         ge=0,
         le=POSITION_MAX,
-        description="as known at this log position",
+        description="as known at this log position; waits for it, or 503",
         schema_extra={"minimum": 0},  # Of an optional number the framework forgets a limit that is 0.
     ),
 ]
@@ -105,6 +105,13 @@ def checked_time(at: datetime | None) -> datetime | None:
         return at.astimezone(UTC)
     except OverflowError:
         raise ProblemError(400, "time.out_of_range", "as_of: give a time between the years 1 and 9999, UTC") from None
+
+
+def checked_known_at(node: Node, position: int | None) -> int | None:
+    """The log position, or none; `ProblemError` 409 for one that is yet to come: nobody knows what is known there."""
+    if position is not None and position > (head := node.feed.head()):
+        raise ProblemError(409, "position.ahead", f"known_at: the log ends at {head}; leave it out to ask about now")
+    return position
 
 
 def correlation_id(offered: str | None) -> str:

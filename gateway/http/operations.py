@@ -11,6 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from actors.index import DOCUMENTS, PAYMENTS
+from actors.payment_shard import now
 from domain.errors import RetryableError
 from gateway.bus import pending
 from gateway.http.context import AnyRequest, node_of
@@ -61,7 +62,10 @@ async def lag(request: AnyRequest) -> LagJson:
     return LagJson(
         ingest_pending=waiting,
         head=head,
-        projected={name: min(of_shard.get(name, 0) for of_shard in heard) for name in (PAYMENTS, DOCUMENTS)},
+        projected={
+            **{name: min(of_shard.get(name, 0) for of_shard in heard) for name in (PAYMENTS, DOCUMENTS)},
+            "corrections": min(node.corrector.position, head),
+        },
     )
 
 
@@ -140,7 +144,31 @@ class NodeCollector:
             of_cache.add_metric([figure], getattr(cache, figure))
         of_cache.add_metric(["entries"], len(cache))
         head = GaugeMetricFamily("recount_log_head", "The last position in the log", value=self._node.feed.head())
-        return [*families.values(), replaced, of_cache, head, *_tallies(self._node)]
+        own: list[GaugeMetricFamily | CounterMetricFamily] = [replaced, of_cache, head, _corrections(self._node)]
+        return [*families.values(), *own, *_tallies(self._node), *_effects(self._node)]
+
+
+def _effects(node: Node) -> list[GaugeMetricFamily | CounterMetricFamily]:
+    """What is outstanding, and how attempts ended."""
+    counts, stats = node.outbox.counts(now()), node.effects.stats
+    outstanding = GaugeMetricFamily("recount_outstanding", "What waits for its time or a person", labels=["what"])
+    for what in ("effects", "deadlines", "escalations"):
+        outstanding.add_metric([what], getattr(counts, what))
+    overdue = GaugeMetricFamily(
+        "recount_effects_overdue_seconds", "How long the effect that is due longest is due", value=counts.overdue_s
+    )
+    attempts = CounterMetricFamily("recount_effects_total", "Attempts at effects since the start", labels=["outcome"])
+    for outcome in ("performed", "failed", "given_up"):
+        attempts.add_metric([outcome], getattr(stats, outcome))
+    return [outstanding, overdue, attempts]
+
+
+def _corrections(node: Node) -> CounterMetricFamily:
+    """How often answers were found wrong, and right after all."""
+    found = CounterMetricFamily("recount_corrections_total", "Answers judged otherwise than before", labels=["outcome"])
+    for outcome in ("invalidated", "reinstated"):
+        found.add_metric([outcome], node.corrector.counts[outcome])
+    return found
 
 
 def _tallies(node: Node) -> list[CounterMetricFamily]:

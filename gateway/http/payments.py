@@ -18,6 +18,7 @@ from gateway.http.context import (
     KnownAt,
     MinPosition,
     checked_id,
+    checked_known_at,
     checked_time,
     node_of,
 )
@@ -54,12 +55,13 @@ _PROBLEMS = problems(
     s400="a parameter does not fit",
     s401="no credential",
     s404="no such payment, or not of this credential's tenant",
+    s409="`known_at` is beyond the end of the log",
     s503="the position is not reached yet, or the index is away",
 )
 
 
 async def look_up(node: Node, query: Query, shape: type[FoundT], *, projection: str = PAYMENTS) -> FoundT:
-    """Ask the tenant's index shard; waits for the query's `min_position`.
+    """Ask the tenant's index shard; waits for the position that the query needs.
 
     Raises `ProblemError` 503 when the position is not reached in time or the shard does not answer.
     """
@@ -68,13 +70,13 @@ async def look_up(node: Node, query: Query, shape: type[FoundT], *, projection: 
         [found] = await query_all(call, [query])
         if isinstance(found, NotYet):
             listener = node.listener(query.tenant)
-            if not await listener.wait_for((projection,), query.min_position, node.settings.ask.wait_s):
-                raise position_not_reached(query.min_position)
+            if not await listener.wait_for((projection,), query.needs_position, node.settings.ask.wait_s):
+                raise position_not_reached(query.needs_position)
             [found] = await query_all(call, [query])
     except RetryableError as error:
         raise index_away(error) from error
     if isinstance(found, NotYet):
-        raise position_not_reached(query.min_position)
+        raise position_not_reached(query.needs_position)
     assert isinstance(found, shape), f"{type(query).__name__} was answered by {type(found).__name__}"
     return found
 
@@ -99,7 +101,7 @@ async def get_payment(
         tenant=tenant,
         payment_id=checked_id(payment_id, "payment_id"),
         as_of=at,
-        known_at=known_at,
+        known_at=checked_known_at(node, known_at),
         min_position=min_position,
     )
     found = await look_up(node, query, PaymentFound)
@@ -115,17 +117,33 @@ async def get_payment(
     tags=["payments"],
 )
 async def get_timeline(
-    tenant: str, payment_id: PaymentId, request: AnyRequest, min_position: MinPosition = 0
+    tenant: str,
+    payment_id: PaymentId,
+    request: AnyRequest,
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
+    min_position: MinPosition = 0,
 ) -> TimelineJson:
     node = node_of(request)
-    query = GetTimeline(tenant=tenant, payment_id=checked_id(payment_id, "payment_id"), min_position=min_position)
+    query = GetTimeline(
+        tenant=tenant,
+        payment_id=checked_id(payment_id, "payment_id"),
+        as_of=checked_time(as_of),
+        known_at=checked_known_at(node, known_at),
+        min_position=min_position,
+    )
     found = await look_up(node, query, TimelineFound)
     if not found.entries:
         raise _unknown(payment_id)
     return timeline_json(found.entries)
 
 
-@get("/v1/{tenant:str}/payments", summary="Payments, newest first", responses=_PROBLEMS, tags=["payments"])
+@get(
+    "/v1/{tenant:str}/payments",
+    summary="Payments as they are or were, newest first",
+    responses=_PROBLEMS,
+    tags=["payments"],
+)
 async def list_payments(
     tenant: str,
     request: AnyRequest,
@@ -133,9 +151,12 @@ async def list_payments(
     status: Annotated[PaymentStatus | None, Parameter(query="status")] = None,
     limit: Annotated[int, Parameter(query="limit", ge=1, le=PAGE_MAX)] = 50,
     cursor: Cursor = None,
+    as_of: AsOf = None,
+    known_at: KnownAt = None,
     min_position: MinPosition = 0,
 ) -> PaymentsJson:
     node = node_of(request)
+    at = checked_time(as_of)
     if cursor and _CURSOR_RE.fullmatch(cursor) is None:
         raise ProblemError(400, "cursor.invalid", "cursor: pass on what the page before gave")
     query = ListPayments(
@@ -144,12 +165,14 @@ async def list_payments(
         status=status or "",
         limit=limit,
         cursor=cursor or "",
+        as_of=at,
+        known_at=checked_known_at(node, known_at),
         min_position=min_position,
     )
     found = await look_up(node, query, PaymentsFound)
-    at = datetime.now(UTC)
+    shown_at = at or datetime.now(UTC)
     return PaymentsJson(
-        payments=[payment_json(payment, as_of=at) for payment in found.payments],
+        payments=[payment_json(payment, as_of=shown_at) for payment in found.payments],
         cursor=found.cursor or None,
         position=found.position,
     )

@@ -58,8 +58,20 @@ class PaymentsJson(msgspec.Struct, frozen=True, kw_only=True):
     position: int
 
 
+class FieldChangeJson(msgspec.Struct, frozen=True, kw_only=True):
+    """A field of the payment's view before and after; `refunds.re_1.status` is that of a refund. `null` is none."""
+
+    field: str
+    before: str | int | None
+    after: str | int | None
+
+
 class TimelineEntryJson(msgspec.Struct, frozen=True, kw_only=True):
-    """One fact with both clocks and its effect when it was recorded."""
+    """One fact with both clocks and its effect when it was recorded.
+
+    `joined_position` is the log position from which on the fact was known to be this payment's: its own, or that of a
+    link that came later. `changed` is what it changed of the payment as that was known just before.
+    """
 
     fact_id: str
     source: str
@@ -69,7 +81,9 @@ class TimelineEntryJson(msgspec.Struct, frozen=True, kw_only=True):
     occurred_at: Timestamp
     recorded_at: Timestamp
     position: int
+    joined_position: int
     effect: Effect
+    changed: list[FieldChangeJson]
     correlation_id: str
 
 
@@ -136,7 +150,11 @@ def timeline_json(entries: list[TimelineEntry]) -> TimelineJson:
                 occurred_at=timestamp(entry.occurred_at),
                 recorded_at=timestamp(entry.recorded_at),
                 position=entry.position,
+                joined_position=entry.joined_position,
                 effect=entry.effect,
+                changed=[
+                    FieldChangeJson(field=each.field, before=each.before, after=each.after) for each in entry.changed
+                ],
                 correlation_id=entry.correlation_id,
             )
             for entry in entries

@@ -102,8 +102,9 @@ def without_secrets(tenants: Mapping[str, TenantSettings]) -> dict[str, TenantSe
         name: msgspec.structs.replace(
             tenant,
             api_keys=(),
+            notify=None,
             sources={
-                source: msgspec.structs.replace(settings, secrets=(), poll=None)
+                source: msgspec.structs.replace(settings, secrets=(), poll=None, api=None)
                 for source, settings in tenant.sources.items()
             },
         )

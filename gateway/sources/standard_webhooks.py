@@ -6,7 +6,7 @@ all attempts, so it names the event.
 
 import hmac
 import re
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from binascii import Error as Base64Error
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -58,6 +58,17 @@ def verify(headers: Mapping[str, str], raw: bytes, *, trust: Trust, now: datetim
     if age_s > trust.tolerance_s:
         return "signature.too_old"
     return "signature.too_new" if -age_s > trust.tolerance_s else None
+
+
+def signature(secret: str, message_id: str, attempted_at: int, raw: bytes) -> str:
+    """What `webhook-signature` says of a message that we send: `v1,` and an HMAC-SHA256 by a secret (`whsec_`).
+
+    `attempted_at` is the `webhook-timestamp`, in seconds. Raises `TerminalError` for a secret that is not base64.
+    """
+    key = _key(secret)
+    if not key:
+        raise TerminalError(f"a secret of an endpoint is not base64 after {SECRET_PREFIX} or nothing at all")
+    return f"v1,{b64encode(hmac.digest(key, f'{message_id}.{attempted_at}.'.encode() + raw, 'sha256')).decode()}"
 
 
 def _parts(given: str) -> Iterator[tuple[str, str, str]]:

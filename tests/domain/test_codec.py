@@ -5,7 +5,7 @@ from typing import Any, get_args
 import msgspec
 import pytest
 
-from domain.answer import RecordAnswer, RecordRepeat
+from domain.answer import JudgeAnswer, RecordAnswer, RecordRepeat
 from domain.codec import (
     EVENT_TYPES,
     AnyCommand,
@@ -30,11 +30,20 @@ from domain.conversation import (
     RequestErasure,
 )
 from domain.document import DocumentWithdrawn, PutDocument, WithdrawDocument
+from domain.effects import RecordEffectOutcome, RequestEffect
 from domain.errors import Rejection
 from domain.ids import stream_id
 from domain.index_generation import ActivateGeneration, ReportCaughtUp, ReportChecked, StartGeneration
 from domain.message import Accepted, Event, Failed, Rejected, Reply, Trace, Unchanged
-from domain.payment_saga import LinkPayment, PassDeadline, PaymentLinked, RecordFact, StartPayment
+from domain.payment_policy import Policy
+from domain.payment_saga import (
+    LinkPayment,
+    PassDeadline,
+    PaymentLinked,
+    RecordFact,
+    ResolveEscalation,
+    StartPayment,
+)
 from domain.polling import AdvanceCursor
 from domain.webhook import RecordSighting
 from tests.domain.examples import at, fact
@@ -43,8 +52,25 @@ from tests.golden.events import EXPECTED
 COMMANDS: list[AnyCommand] = [
     StartPayment(payment_id="pi_1", amount_minor=4900, currency="EUR", deadline_at=at(600)),
     RecordFact(fact=fact("stripe:evt_1", "intent", "captured", 1, refers_to=("charge:ch_1",), sequence=2)),
+    StartPayment(
+        payment_id="pi_2",
+        amount_minor=1,
+        currency="EUR",
+        deadline_at=at(600),
+        provider="stripe",
+        policy=Policy(on_timeout="void", wait_s=1.5),
+    ),
     LinkPayment(payment_id="pi_1"),
     PassDeadline(),
+    ResolveEscalation(number=1, resolution="refund", note="by phone"),
+    RequestEffect(effect=EXPECTED["effect.requested", 1].event.effect),  # type: ignore[union-attr] # the tag says which
+    RecordEffectOutcome(
+        step="refund-2",
+        outcome="failed",
+        facts=(fact("stripe:evt_2", "refund:re_1", "failed", 1),),
+        reason="it answers 503",
+        retry_at=at(60),
+    ),
     AdvanceCursor(before="evt_1", after="evt_2", etag='"33a64df5"', messages=7),
     RecordSighting(source="stripe", event_id="evt_1", event_type="customer.updated", occurred_at=at(1)),
     PutDocument(document_id="refunds", title="Refunds", text="Within five days.", metadata={"locale": "en"}),
@@ -55,6 +81,7 @@ COMMANDS: list[AnyCommand] = [
     ActivateGeneration(generation=1),
     RecordAnswer(record=EXPECTED["answer.given", 1].event.record),  # type: ignore[union-attr] # the tag says which
     RecordRepeat(given_at=at(9), count=2),
+    JudgeAnswer(text="We told you that it was refunded."),
     RecordMessage(message=EXPECTED["conversation.message_received", 1].event.message),  # type: ignore[union-attr] # the same
     RecordDelivered(message_ids=("m_1",), occurred_at=at(1)),
     RecordSeen(message_ids=("m_1", "m_2"), occurred_at=at(2)),

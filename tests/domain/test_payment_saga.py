@@ -5,6 +5,7 @@ from datetime import datetime
 import msgspec
 import pytest
 
+from domain.effects import EffectRequested
 from domain.payment_saga import (
     DeadlinePassed,
     FactRecorded,
@@ -12,11 +13,13 @@ from domain.payment_saga import (
     PassDeadline,
     PaymentDecider,
     PaymentLinked,
+    PaymentSettled,
     PaymentStarted,
     RecordFact,
     StartPayment,
 )
 from tests.domain.examples import at, fact
+from tests.domain.sagas import effect
 from tests.spec import given
 
 DECIDER = PaymentDecider()
@@ -90,7 +93,7 @@ def test_a_payment_is_started_once() -> None:
 
 
 def test_a_payment_may_be_started_after_its_first_fact_came() -> None:
-    given(DECIDER, FactRecorded(fact=CAPTURED)).when(START).then(STARTED)
+    given(DECIDER, FactRecorded(fact=CAPTURED)).when(START).then(STARTED, PaymentSettled(result="confirmed"))
 
 
 def test_a_payment_is_not_started_again_on_other_terms() -> None:
@@ -109,8 +112,10 @@ def test_a_payment_needs_an_amount(amount_minor: int) -> None:
 @pytest.mark.parametrize("now", [at(600), at(601)])
 def test_the_deadline_passes_once_when_its_time_has_come(now: datetime) -> None:
     passed = DeadlinePassed(deadline_at=at(600))
+    pulled = EffectRequested(effect=effect("pull-1", now, provider="", reason="deadline"))
 
-    given(DECIDER, STARTED).when(PassDeadline(), at=now).then(passed).when(PassDeadline(), at=now).then_nothing()
+    after = given(DECIDER, STARTED).when(PassDeadline(), at=now).then(passed, pulled)
+    after.when(PassDeadline(), at=now).then_nothing()
 
 
 def test_no_deadline_passes_before_its_time() -> None:

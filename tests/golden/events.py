@@ -7,7 +7,20 @@ an older schema says what today's upcasters make of it.
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from domain.answer import AnswerGiven, AnswerRecord, AnswerRepeated, CitedDocument, StatedPart, StatedPayment
+import msgspec
+
+from domain.answer import (
+    AnswerGiven,
+    AnswerInvalidated,
+    AnswerRecord,
+    AnswerReinstated,
+    AnswerRepeated,
+    CitedDocument,
+    CitedFact,
+    StatedPart,
+    StatedPayment,
+    Untruth,
+)
 from domain.codec import AnyEvent, Envelope
 from domain.conversation import (
     CustomerIdentified,
@@ -20,10 +33,21 @@ from domain.conversation import (
     MessageSeen,
 )
 from domain.document import DocumentDated, DocumentPublished, DocumentWithdrawn
+from domain.effects import Effect, EffectFailed, EffectGivenUp, EffectPerformed, EffectRequested
 from domain.fact import Fact
 from domain.index_generation import GenerationActivated, GenerationCaughtUp, GenerationChecked, GenerationStarted
 from domain.message import Trace
-from domain.payment_saga import DeadlinePassed, FactRecorded, PaymentLinked, PaymentStarted
+from domain.payment_saga import (
+    CompensationBegan,
+    DeadlineExtended,
+    DeadlinePassed,
+    EscalationResolved,
+    FactRecorded,
+    PaymentEscalated,
+    PaymentLinked,
+    PaymentSettled,
+    PaymentStarted,
+)
 from domain.polling import CursorAdvanced
 from domain.webhook import WebhookSeen
 
@@ -76,6 +100,25 @@ _RECORD = AnswerRecord(
     given_at=RECORDED_AT,
     composer="model/2",
 )
+_SAID = StatedPayment(
+    payment_id="pi_1",
+    status="captured",
+    amount_minor=4900,
+    currency="EUR",
+    refunded_minor=1900,
+    refunds=(StatedPart(id="re_1", status="succeeded", amount_minor=1900),),
+    disputes=(StatedPart(id="dp_1", status="open", amount_minor=4900),),
+    captured_minor=4900,
+    payouts=(StatedPart(id="po_1", status="paid", amount_minor=4800),),
+)
+_UNTRUE = Untruth(
+    said=_SAID,
+    so=msgspec.structs.replace(_SAID, refunded_minor=300, refunds=(_PART,)),
+    fields=("refunded_minor", "refunds"),
+    as_of=OCCURRED_AT,
+    given_at=RECORDED_AT,
+    facts=(CitedFact(fact_id="stripe:evt_1", position=811),),
+)
 
 
 def _envelope(event: AnyEvent, schema: int = 1) -> Envelope:
@@ -100,6 +143,41 @@ EXPECTED: Mapping[tuple[str, int], Envelope] = {
     ("payment.fact_recorded", 1): _envelope(FactRecorded(fact=_FACT)),
     ("payment.linked", 1): _envelope(PaymentLinked(payment_id="pi_1")),
     ("payment.deadline_passed", 1): _envelope(DeadlinePassed(deadline_at=RECORDED_AT)),
+    ("payment.deadline_extended", 1): _envelope(DeadlineExtended(deadline_at=RECORDED_AT)),
+    ("payment.compensation_began", 1): _envelope(CompensationBegan(kind="void")),
+    ("payment.escalated", 1): _envelope(
+        PaymentEscalated(number=2, reason="refund_failed", detail="the account cannot be refunded to")
+    ),
+    ("payment.escalation_resolved", 1): _envelope(
+        EscalationResolved(number=2, resolution="close", note="refunded by bank transfer")
+    ),
+    ("payment.settled", 1): _envelope(PaymentSettled(result="compensated")),
+    ("effect.requested", 1): _envelope(
+        EffectRequested(
+            effect=Effect(
+                kind="refund",
+                due_at=RECORDED_AT,
+                step="refund-2",
+                key="5f1c",
+                tenant="acme",
+                payment_id="pi_1",
+                provider="stripe",
+                amount_minor=4900,
+                currency="EUR",
+                to="conversation-1",
+                topic="answer.invalidated",
+                text="It failed.",
+                reason="cancel",
+                not_after=OCCURRED_AT,
+                attempts_max=3,
+            )
+        )
+    ),
+    ("effect.performed", 1): _envelope(EffectPerformed(step="reply", reference="msg-1")),
+    ("effect.failed", 1): _envelope(
+        EffectFailed(step="refund-2", attempts=2, retry_at=OCCURRED_AT, reason="it answers 503")
+    ),
+    ("effect.given_up", 1): _envelope(EffectGivenUp(step="refund-2", reason="it answers 402")),
     ("webhook.seen", 1): _envelope(
         WebhookSeen(
             source="stripe", event_id="evt_1", event_type="customer.updated", occurred_at=OCCURRED_AT, raw="INGEST/72"
@@ -125,6 +203,10 @@ EXPECTED: Mapping[tuple[str, int], Envelope] = {
     ("index.generation_activated", 1): _envelope(GenerationActivated(generation=2, retires=1)),
     ("answer.given", 1): _envelope(AnswerGiven(record=_RECORD)),
     ("answer.repeated", 1): _envelope(AnswerRepeated(given_at=RECORDED_AT, count=3)),
+    ("answer.invalidated", 1): _envelope(
+        AnswerInvalidated(untrue=(_UNTRUE,), text="We told you on 1 March 2026 that it was sent. It was not.")
+    ),
+    ("answer.reinstated", 1): _envelope(AnswerReinstated(text="What we told you on 1 March 2026 was right.")),
     ("conversation.message_received", 1): _envelope(
         MessageReceived(
             message=Message(

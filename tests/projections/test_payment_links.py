@@ -99,6 +99,23 @@ def test_a_chain_is_as_long_as_was_known_at_the_time(payments: PaymentStore) -> 
     ] == [0, 1, 1, 1, 2, 3]
 
 
+def test_a_payment_known_at_its_position_is_what_it_is(payments: PaymentStore) -> None:
+    """A link that came after the facts counts: before it the refund was not known to be the order's."""
+    entries = log([ORDER, REFUNDED, CAPTURED, ("cap", "auth"), ("auth", "order")])
+    payments.apply(entries[:3], 3)
+    payments.apply(entries[3:], 5)
+
+    payment = payments.payment("order")
+
+    assert payment is not None
+    assert (payment.position, payment.facts) == (5, 3)
+    assert payments.payment_at("order", as_of=None, known_at=5) == payment
+    earlier = payments.payment_at("order", as_of=None, known_at=4)
+    assert earlier is not None
+    assert (earlier.position, earlier.facts) == (1, 1)
+    assert payments.facts_of("order").joined == {"capture": 5, "refund": 5}
+
+
 def test_a_fact_that_comes_late_goes_to_the_end_of_its_chain(payments: PaymentStore) -> None:
     entries = log([*LINKS, ORDER, REFUNDED])
     payments.apply(entries[:4], 4)
@@ -168,5 +185,7 @@ def test_any_chains_in_any_batches_end_in_the_union_of_their_facts(
                 expected.setdefault(end, set()).add(recorded.fact.fact_id)
         for payment_id, ids in expected.items():
             assert {each.fact.fact_id for each in payments.facts(payment_id, known_at=until)} == ids
+    for payment in payments.payments().payments:
+        assert payments.payment_at(payment.payment_id, as_of=None, known_at=payment.position) == payment
     assert {each.payment_id for each in payments.payments().payments} == expected.keys()
     payments.close()

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -343,17 +344,26 @@ def history(events: Sequence[FactRecorded | tuple[str, str]]) -> list[LogEntry]:
 def expected(log: Sequence[LogEntry]) -> dict[str, PaymentView]:
     """The fold of the union of the facts by link, written the plain way."""
     linked = {
-        entry.key: event.payment_id for entry in log if isinstance(event := entry.envelope().event, PaymentLinked)
+        entry.key: (event.payment_id, entry.position)
+        for entry in log
+        if isinstance(event := entry.envelope().event, PaymentLinked)
     }
     facts: dict[str, dict[str, RecordedFact]] = {}
+    known_since: dict[str, int] = {}
     for entry in log:
         envelope = entry.envelope()
         if isinstance(envelope.event, FactRecorded):
-            of_payment = facts.setdefault(linked.get(entry.key, entry.key), {})
+            payment_id, linked_at = linked.get(entry.key, (entry.key, 0))
+            of_payment = facts.setdefault(payment_id, {})
             recorded = RecordedFact(fact=envelope.event.fact, position=entry.position, recorded_at=envelope.recorded_at)
-            of_payment.setdefault(recorded.fact.fact_id, recorded)
+            if of_payment.setdefault(recorded.fact.fact_id, recorded) is recorded:
+                known_since[payment_id] = max(known_since.get(payment_id, 0), entry.position, linked_at)
     views = {payment_id: view(payment_id, list(of_payment.values())) for payment_id, of_payment in facts.items()}
-    return {payment_id: each for payment_id, each in views.items() if each is not None}
+    return {
+        payment_id: msgspec.structs.replace(each, position=known_since[payment_id])
+        for payment_id, each in views.items()
+        if each is not None
+    }
 
 
 @given(st.lists(told() | LINKS, max_size=16), st.data())

@@ -177,8 +177,8 @@ def test_no_more_than_so_many_payments_of_a_customer_are_looked_at(
 def test_queries_and_replies_cross_the_border_as_they_are(reader: TenantReader) -> None:
     queries: list[AnyQuery] = [
         GetPayment(tenant=TENANT, payment_id="pi_1", as_of=at(0), known_at=3, min_position=2),
-        GetTimeline(tenant=TENANT, payment_id="pi_1"),
-        ListPayments(tenant=TENANT, status="captured", cursor="1.pi_1"),
+        GetTimeline(tenant=TENANT, payment_id="pi_1", known_at=3),
+        ListPayments(tenant=TENANT, status="captured", cursor="1.pi_1", as_of=at(0), known_at=3),
         GetDocument(tenant=TENANT, document_id="refunds"),
         gather(object_ids=("pi_1",), top_k=3),
     ]
@@ -211,6 +211,72 @@ def test_the_customers_other_payments_are_gathered_beside_a_named_one(reader: Te
     assert set(evidence(reader, object_ids=("pi_3",), is_beside=True, scope_customer_id="cus_1")) == set()
     _, looked_up = reader.evidence(gather(object_ids=("pi_1",), is_beside=True))
     assert "customer:cus_1" in looked_up
+
+
+def test_a_reply_about_the_past_speaks_from_there(reader: TenantReader) -> None:
+    queries: list[GetPayment | GetTimeline | ListPayments] = [
+        GetPayment(tenant=TENANT, payment_id="pi_1", known_at=4, min_position=2),
+        GetTimeline(tenant=TENANT, payment_id="pi_1", known_at=4, min_position=2),
+        ListPayments(tenant=TENANT, known_at=4, min_position=2),
+    ]
+
+    assert [reader.look_up(each, POSITION).position for each in queries] == [4, 4, 4]
+    assert [each.needs_position for each in queries] == [4, 4, 4]
+    assert GetPayment(tenant=TENANT, payment_id="pi_1", known_at=4, min_position=9).needs_position == 9
+    assert gather(known_at=4).needs_position == 4
+    assert gather(known_at=4).speaks_from(POSITION) == 4
+    assert gather().speaks_from(POSITION) == POSITION
+
+
+def test_a_timeline_of_the_past_ends_there_and_says_when_a_link_came(reader: TenantReader) -> None:
+    def entries(**past: Any) -> list[tuple[str, int]]:
+        reply = reader.look_up(GetTimeline(tenant=TENANT, payment_id="pi_1", **past), POSITION)
+        assert isinstance(reply, TimelineFound)
+        return [(each.fact_id, each.joined_position) for each in reply.entries]
+
+    assert entries() == [("stripe:evt_1", 1), ("stripe:evt_4", 5)]
+    assert entries(known_at=4) == [("stripe:evt_1", 1)]
+    assert entries(as_of=at(3)) == [("stripe:evt_1", 1)]
+    assert entries(known_at=0) == []
+
+
+def test_a_past_list_is_told_as_it_was(reader: TenantReader) -> None:
+    def listed(**past: Any) -> list[str]:
+        reply = reader.look_up(ListPayments(tenant=TENANT, **past), POSITION)
+        assert isinstance(reply, PaymentsFound)
+        return [each.payment_id for each in reply.payments]
+
+    assert listed(known_at=4) == ["ch_1", "pi_3", "pi_2", "pi_1"]
+    assert listed(known_at=5) == ["pi_1", "pi_3", "pi_2"]
+    assert listed(known_at=2, customer_id="cus_1") == ["pi_2", "pi_1"]
+
+
+def test_a_payment_that_was_a_customers_then_is_evidence_of_then(payments: PaymentStore, reader: TenantReader) -> None:
+    sold = fact("stripe:evt_9", "intent", "captured", 9, payment_id="pi_2", customer_id="cus_2")
+    entries = Entries()
+    payments.apply([entries.fact(sold) for _ in range(9)][8:], 9)
+
+    assert evidence(reader, scope_customer_id="cus_1") == ["pi_1"]
+    assert evidence(reader, scope_customer_id="cus_1", known_at=8) == ["pi_1", "pi_2"]
+    assert evidence(reader, scope_customer_id="cus_2", known_at=8) == ["pi_3"]
+    assert evidence(reader, object_ids=("pi_1",), is_beside=True, known_at=8) == ["pi_1", "pi_2"]
+
+
+def test_an_orphan_is_its_own_evidence_though_its_reference_is_known_elsewhere(
+    payments: PaymentStore, reader: TenantReader
+) -> None:
+    """A refund under its charge, and the charge under its payment, before anything says that they belong together."""
+    entries = Entries()
+    told = [
+        fact("stripe:evt_c", "charge:ch_7", "captured", 1, payment_id="pi_7"),
+        fact("stripe:evt_r", "refund:re_7", "succeeded", 2, payment_id="ch_7"),
+    ]
+    log = [entries.fact(each) for each in [*told * 5, *told]]
+    payments.apply(log[10:], 12)
+
+    [found], _ = reader.evidence(gather(object_ids=("re_7",)))
+
+    assert (found.view.payment_id, [each.id for each in found.view.refunds]) == ("ch_7", ["re_7"])
 
 
 def test_a_customers_past_is_found_though_many_payments_came_after(

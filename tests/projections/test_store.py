@@ -52,6 +52,20 @@ def test_content_and_checkpoint_are_written_together(store: Store, tmp_path: Pat
     again.close()
 
 
+def test_a_file_of_another_layout_is_emptied_and_its_former_owner_is_out(store: Store, tmp_path: Path) -> None:
+    keep(store, 7)
+    newer = Store(tmp_path / "new" / "store.sqlite", SCHEMA, layout=2)
+
+    assert (count(newer), newer.position()) == (0, 0)
+    with pytest.raises(FencedError):
+        keep(store, 8)
+    keep(newer, 3)
+    newer.close()
+    again = Store(tmp_path / "new" / "store.sqlite", SCHEMA, layout=2)
+    assert (count(again), again.position()) == (1, 3)
+    again.close()
+
+
 def test_neither_is_written_if_applying_fails(store: Store) -> None:
     keep(store, 7)
     with pytest.raises(KeyboardInterrupt):

@@ -65,6 +65,7 @@ def test_files_are_submitted_and_asked_about(stack: Stack, tmp_path: Path) -> No
     assert told.returncode == 0, told
     assert "stripe:evt_shell1" in told.stdout
     assert "applied" in told.stdout
+    assert "status: none -> " in told.stdout
 
 
 def test_what_was_put_aside_is_listed_shown_and_sent_in_again(stack: Stack, tmp_path: Path) -> None:

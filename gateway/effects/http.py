@@ -1,0 +1,81 @@
+"""One request of an effect: bounded in time and size, and every way in which it can fail told apart."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+
+import httpx
+import msgspec
+
+from domain.effects import Failed
+from gateway.polling_http import retry_after_s
+
+TIMEOUT_S = 20.0
+CONNECT_TIMEOUT_S = 5.0
+CONNECTIONS_MAX = 32
+BODY_BYTES_MAX = 4 * 1024**2
+# 408 and 425 of RFC 9110 and RFC 8470; the others are somebody's bad moment.
+_AWAY = frozenset({408, 425, 500, 502, 503, 504})
+
+
+class Response(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer, whatever it says."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+    @property
+    def is_success(self) -> bool:
+        return 200 <= self.status < 300  # noqa: PLR2004 - RFC 9110, 15.3
+
+
+def make_client(*, connections_max: int = CONNECTIONS_MAX) -> httpx.AsyncClient:
+    """A client for effects. It follows no redirect, which would carry a credential to another host."""
+    limits = httpx.Limits(max_connections=connections_max, max_keepalive_connections=connections_max)
+    timeout = httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+    return httpx.AsyncClient(limits=limits, timeout=timeout, follow_redirects=False)
+
+
+async def exchange(
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    timeout_s: float,
+    content: bytes | None = None,
+) -> Response | Failed:
+    """Ask, and the answer or why there is none; all of it within `timeout_s`.
+
+    Codes: `http.timeout` (it may have been done), `http.unreachable`, `http.too_large`.
+    """
+    try:
+        async with (
+            asyncio.timeout(timeout_s),
+            client.stream(method, url, headers=dict(headers), content=content) as response,
+        ):
+            body = bytearray()
+            async for part in response.aiter_bytes():
+                body += part
+                if len(body) > BODY_BYTES_MAX:
+                    return Failed(retryable=False, reason="http.too_large")
+            return Response(status=response.status_code, headers=response.headers, body=bytes(body))
+    except (TimeoutError, httpx.TimeoutException) as error:
+        # Whoever waits for a connection of our own pool has met nobody who could be at fault.
+        return Failed(
+            retryable=True, reason="http.timeout", is_account_at_fault=not isinstance(error, httpx.PoolTimeout)
+        )
+    except httpx.TransportError:
+        return Failed(retryable=True, reason="http.unreachable")
+
+
+def away(response: Response, now: datetime) -> Failed | None:
+    """The failure of one who is away or wants patience, with what it asks for (`Retry-After`); else `None`.
+
+    Codes: `http.429`, `http.503` and the like.
+    """
+    if response.status != httpx.codes.TOO_MANY_REQUESTS and response.status not in _AWAY:
+        return None
+    wait_s = retry_after_s(response.headers, now)
+    return Failed(retryable=True, reason=f"http.{response.status}", retry_after_s=wait_s)
