@@ -121,10 +121,11 @@ def test_a_stranger_hears_of_policies_and_of_nobodys_payments(chatting: Stack) -
 
 
 def test_a_withdrawal_is_shown_to_whoever_operates_this(chatting: Stack) -> None:
+    send(chatting, "105", message={"msg_id": "q_105", "text": "Thank you."})
     assert send(chatting, "104", "user_withdraw", user_id="104").status_code == 200
     route = f"/v1/{TENANT}/conversations"
 
-    until(lambda: conversation(chatting, "104"), "the withdrawal is recorded")
+    until(lambda: conversation(chatting, "104") and conversation(chatting, "105"), "both are recorded")
 
     (listed,) = chatting.get(route, TENANT, erasure_requested="true")["conversations"]
     assert listed["conversation_id"] == "zalo:104"
