@@ -1,6 +1,7 @@
 """The recorder passes the cases that the `eventsourcing` library ships for whoever writes one."""
 
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,8 +37,12 @@ class OnFile:
 
     @pytest.fixture(autouse=True)
     def _on_file(self, tmp_path: Path) -> Iterator[None]:
+        before = set(threading.enumerate())
         self._recorder = open_log(str(tmp_path / "log.sqlite"))
         yield
+        # `test_concurrent_no_conflicts` does not wait for its readers, and SQLite crashes if closed under them.
+        for reader in set(threading.enumerate()) - before:
+            reader.join()
         self._recorder.datastore.close()
 
     def new_originator_id(self) -> str:
