@@ -116,6 +116,7 @@ class Lanes:
         self._seen_at_s = float("-inf")
         self._looks_from_s = float("-inf")
         self._has_others = False
+        self._subject = ""
 
     async def start(self, client: Client) -> None:
         """Begin to pull."""
@@ -203,6 +204,10 @@ class Lanes:
         await acknowledge(self._client, passed_over)
 
     def _put(self, message: Msg, *, is_shared: bool) -> None:
+        if message.subject != self._subject:
+            # Two subjects one after the other are known here before the next look at the stream tells of them.
+            self._has_others = self._has_others or bool(self._subject)
+            self._subject = message.subject
         flow = self._flow(message.subject)
         length = self._queue.put(flow, _Arrived(message, is_shared))
         self._from_shared += is_shared
