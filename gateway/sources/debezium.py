@@ -30,6 +30,7 @@ _POSITION_MAX = 2**63 - 1
 _BINLOG_RE = re.compile(r".*?([0-9]{1,9})")
 _LSN_RE = re.compile(r"([0-9a-fA-F]{8}):([0-9a-fA-F]{8}):([0-9a-fA-F]{4})")
 _NO_NAME_RE = re.compile(r"[^A-Za-z0-9_.-]+")
+_WORDS_MAX = 3
 
 
 class Debezium:
@@ -148,17 +149,22 @@ def _record(payload: Mapping[str, object], schema: object) -> dict[str, object]:
     source = source if isinstance(source, dict) else {}
     before, after = rows(payload, schema)
     names = [source.get("schema") or source.get("db"), source.get("table") or source.get("collection"), payload["op"]]
-    change = ".".join(each for each in names if isinstance(each, str) and each)
+    change = ".".join(_name(each) for each in names if isinstance(each, str) and each)
     record: dict[str, object] = {
         "op": payload["op"],
         "row": after or before,
         "before": before,
         "source": source,
-        "change": _NO_NAME_RE.sub("_", change)[:200],
+        "change": change[:200],
     }
     if (found := position(source)) is not None:
         record["position"] = found
     return record
+
+
+def _name(text: str) -> str:
+    """A schema's or table's name as it may be kept. A sentence is none, and might be about a person."""
+    return "other" if len(text.split()) > _WORDS_MAX else _NO_NAME_RE.sub("_", text)
 
 
 def position(source: Mapping[str, object]) -> int | None:

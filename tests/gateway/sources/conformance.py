@@ -4,6 +4,8 @@ A source is covered as soon as a module `<name>_examples.py` beside this one has
 share one module, and it is a tuple).
 """
 
+import copy
+import json
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -134,3 +137,39 @@ def disordered(story: Sequence[Message], seed: int) -> list[Message]:
 def everything(value: object) -> str:
     """All that a reading or a command says, as text to search in."""
     return msgspec.json.encode(value).decode()
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in a JSON value, the whole of it first."""
+    yield path
+    if isinstance(value, dict | list):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from places(inner, (*path, key))
+
+
+def spoilt(value: Any, path: tuple[Any, ...], junk: Any) -> Any:
+    """A copy with something else at one place."""
+    if not path:
+        return junk
+    result = copy.deepcopy(value)
+    inner = result
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = junk
+    return result
+
+
+def at(value: Any, path: tuple[Any, ...]) -> Any:
+    """What is at a place of a JSON value."""
+    for key in path:
+        value = value[key]
+    return value
+
+
+def planted(message: Message, text: str) -> Iterator[Message]:
+    """The message with a text of ours in each place that holds text: instead of it, and behind it."""
+    value = json.loads(message.raw)
+    for place in places(value):
+        if isinstance(found := at(value, place), str):
+            for written in (text, f"{found} {text}"):
+                yield Message(raw=json.dumps(spoilt(value, place, written)).encode(), headers=message.headers)

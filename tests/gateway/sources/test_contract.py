@@ -1,9 +1,10 @@
 """What every source keeps to, whatever it is sent: the conformance test. `docs/sources/README.md` says how to join."""
 
-import copy
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,8 +15,12 @@ from hypothesis import strategies as st
 from domain.codec import decode_submissions, encode_submissions
 from domain.ids import SOURCE_RE, is_object_id
 from domain.message import Trace
+from domain.settings import PrivacySettings, TenantSettings
+from gateway.privacy.cleanse import Cleanser
+from gateway.privacy.scrub import scrub
 from gateway.sources import MADE, SOURCES
 from gateway.sources.port import DETAIL_CHARS_MAX, Reading, SourceModule, Trust, Unreadable, submissions
+from tests.canaries import TEXT, traces_in
 from tests.gateway.sources.conformance import (
     NOW,
     REF,
@@ -25,6 +30,9 @@ from tests.gateway.sources.conformance import (
     conformances,
     disordered,
     everything,
+    places,
+    planted,
+    spoilt,
     views,
 )
 
@@ -78,24 +86,16 @@ def check(conformance: Conformance, message: Message) -> Reading | Unreadable:
     return result
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every place in a JSON value, the whole of it first."""
-    yield path
-    if isinstance(value, dict | list):
-        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from places(inner, (*path, key))
-
-
-def spoilt(value: Any, path: tuple[Any, ...], junk: Any) -> Any:
-    """A copy with something else at one place."""
-    if not path:
-        return junk
-    result = copy.deepcopy(value)
-    inner = result
-    for key in path[:-1]:
-        inner = inner[key]
-    inner[path[-1]] = junk
-    return result
+def kept(source: SourceModule, message: Message, cleanse: Cleanser) -> str:
+    """What outlives the message, as text to search in: cleaned commands, and why it was refused."""
+    result = read(source, message)
+    refused = result if isinstance(result, Unreadable) else result.refused
+    said = "" if refused is None else scrub(refused.detail)
+    if isinstance(result, Reading):
+        cleanse.learn("acme", message.raw)
+        batch = submissions("acme", result, source=source.name, trace=Trace())
+        said += everything([cleanse(each) for each in batch])
+    return said
 
 
 def spoil(data: st.DataObject, message: Message) -> Message:
@@ -298,3 +298,13 @@ def test_nothing_that_is_read_says_who_it_is_about(conformance: Conformance) -> 
             submissions("acme", result, source=conformance.source.name, trace=Trace())
         )
         assert [each for each in conformance.personal if each in said] == []
+
+
+@pytest.mark.long
+@every_source
+def test_text_planted_anywhere_is_in_nothing_that_is_kept(conformance: Conformance, tmp_path: Path) -> None:
+    tenants = {"acme": TenantSettings(privacy=PrivacySettings(documents=True))}
+    with closing(Cleanser(tmp_path, tenants)) as cleanse:
+        for message in conformance.messages:
+            for each in planted(message, TEXT):
+                assert traces_in(kept(conformance.source, each, cleanse).encode()) == [], each.raw
