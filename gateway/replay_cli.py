@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from domain.errors import TerminalError
+from domain.settings import NodeSettings
 from gateway.cli import Config, data, one_line_errors, run, talk
 from gateway.replaying.history import Show
 
@@ -56,46 +58,53 @@ def replay(
         if bundle is not None and (to is not None or code is not None):
             raise TerminalError("a bundle is replayed to its end and under this code: leave out --to and --code")
         settings = load_settings(config, overrides={"data": str(data_dir) if data_dir else None})
-        directory = _directory(into)
         until = Moment() if to is None else moment(to)
+        feed = live_feed(settings) if bundle is None else None
+        directory = _directory(into)
         with _progress() as show:
             if bundle is not None:
                 done = replay_bundle(bundle, directory, show=show)
             else:
-                done = replay_log(live_feed(settings), directory, until, tenant=tenant, show=show)
-    report: dict[str, object] = {"replayed": msgspec.to_builtins(done)}
-    talk.print(
+                assert feed is not None, "without a bundle there is a log"
+                done = replay_log(feed, directory, until, tenant=tenant, show=show)
+    _say(
         f"{done.events} events up to position {done.position}, recorded until {done.recorded_at.isoformat()}; "
-        f"state {done.state}",
-        style="dim",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
+        f"state {done.state}"
     )
+    report: dict[str, object] = {"replayed": msgspec.to_builtins(done)}
     if question is not None:
-        from gateway.replaying.asking import Past
-
-        with one_line_errors(), Past(directory, until.at or done.recorded_at, settings) as past:
-            answer = run(lambda: past.ask(tenant, question))
-        report["answer"] = msgspec.to_builtins(answer)
-        if not as_json:
-            data.print(answer.answer, markup=False, highlight=False)
+        report["answer"] = _ask(directory, until.at or done.recorded_at, settings, tenant, question, quiet=as_json)
     is_different = False
     if code is not None:
-        from gateway.replaying.other_code import compare_code
-
-        with one_line_errors(), _progress() as show:
-            comparison = compare_code(directory, code, python=python, say=_say, show=show)
-        is_different = comparison.is_different
-        report["comparison"] = msgspec.to_builtins(comparison)
-        if not as_json:
-            data.print(comparison.in_words(), markup=False, highlight=False)
+        report["comparison"], is_different = _compare(directory, code, python, quiet=as_json)
     if as_json:
         data.print_json(data=report)
     else:
         data.print(f"replayed in {directory}", markup=False, highlight=False)
     if is_different:
         raise typer.Exit(DIFFERS)
+
+
+def _ask(directory: Path, at: datetime, settings: NodeSettings, tenant: str, question: str, *, quiet: bool) -> object:
+    """Ask the past; returns the answer for the report."""
+    from gateway.replaying.asking import Past
+
+    with one_line_errors(), Past(directory, at, settings) as past:
+        answer = run(lambda: past.ask(tenant, question))
+    if not quiet:
+        data.print(answer.answer, markup=False, highlight=False)
+    return msgspec.to_builtins(answer)
+
+
+def _compare(directory: Path, revision: str, python: Path | None, *, quiet: bool) -> tuple[object, bool]:
+    """Fold the past under another version; returns what differs for the report, and whether anything does."""
+    from gateway.replaying.other_code import compare_code
+
+    with one_line_errors(), _progress() as show:
+        comparison = compare_code(directory, revision, python=python, say=_say, show=show)
+    if not quiet:
+        data.print(comparison.in_words(), markup=False, highlight=False)
+    return msgspec.to_builtins(comparison), comparison.is_different
 
 
 def postmortem(
@@ -132,7 +141,7 @@ def _directory(into: Path | None) -> Path:
 
 
 def _say(words: str) -> None:
-    talk.print(words, style="dim", markup=False, highlight=False)
+    talk.print(words, style="dim", markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

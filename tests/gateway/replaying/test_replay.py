@@ -1,7 +1,6 @@
 """Any past moment can be had again, beside the log and without touching it."""
 
 import sqlite3
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,61 +8,23 @@ from typing import Any
 import msgspec
 import pytest
 
-from actors.recorder import LogRecorder
 from domain.answer import AnswerInvalidated
 from domain.errors import TerminalError
-from domain.fact import Fact
 from domain.ids import stream_id
 from gateway.replaying.history import History, Moment, moment
 from gateway.replaying.processes import run_here
-from gateway.replaying.replay import Replayed, replay
+from gateway.replaying.replay import replay
 from gateway.replaying.views import payments_of
 from projections.answer_ledger import AnswerLedger
 from projections.feed import SqliteFeed
 from projections.outbox import Outbox
 from projections.payment_view import PaymentStore
-from tests.domain.examples import fact
-from tests.gateway.correcting_world import Refolded, World, settle
+from tests.gateway.correcting_world import Refolded, World
+from tests.gateway.replaying.past_world import recorder, refund, replayed, world
 from tests.spec import NOON
-from tests.worlds import TENANT, Clock, entries_in, new_log, new_shard, numbered, record
+from tests.worlds import TENANT, Clock, entries_in, new_log, new_shard, record
 
-PAYMENTS = [f"pi_{number}" for number in range(1, 8)]
-
-
-@pytest.fixture
-def recorder(tmp_path: Path) -> Iterator[LogRecorder]:
-    (tmp_path / "live").mkdir()
-    log = new_log(tmp_path / "live")
-    yield log
-    log.datastore.close()
-
-
-@pytest.fixture
-async def world(tmp_path: Path, recorder: LogRecorder) -> World:
-    """Payments under links, an answer, a late refund that failed, and the answer found wrong."""
-    world = World(tmp_path / "live", recorder, ways={"notify"})
-    for number, key in enumerate(PAYMENTS, start=1):
-        world.clock.forward(1)
-        world.fact(numbered(number, key))
-    for number in (1, 2):
-        world.fact(_refund(20 + number, f"CAP-{number}", f"refund:re_{number}", "succeeded"))
-    world.link("CAP-1", "AUTH-1")
-    world.link("AUTH-1", "pi_1")
-    world.link("CAP-2", "pi_2")
-    await world.answer("a_1", "pi_1", "pi_3")
-    world.clock.forward(60)
-    world.fact(_refund(31, "CAP-1", "refund:re_1", "failed"))
-    await settle(world.corrector(), world.head)
-    return world
-
-
-def _refund(number: int, reference: str, object_key: str, status: str, seconds: float = 21) -> Fact:
-    return fact(f"stripe:evt_{number}", object_key, status, seconds, payment_id=reference, amount_minor=1900)
-
-
-def replayed(world: World, directory: Path, until: Moment | int | None = None, **options: Any) -> Replayed:
-    to = until if isinstance(until, Moment) else Moment(position=world.head() if until is None else until)
-    return replay(world.feed, directory, to, **options)
+__all__ = ["recorder", "world"]
 
 
 def views(directory: Path) -> dict[str, Any]:
@@ -119,7 +80,7 @@ async def test_the_first_mention_of_an_object_stays_the_first_in_whatever_part_i
     world: World, tmp_path: Path
 ) -> None:
     for number in range(40, 60):
-        world.fact(_refund(number, f"CAP-{number}", "refund:re_9", "succeeded"))
+        world.fact(refund(number, f"CAP-{number}", "refund:re_9", "succeeded"))
     shared = replayed(world, tmp_path / "shared", processes=4, run=run_here)
     alone = replayed(world, tmp_path / "alone", processes=1)
 
