@@ -19,6 +19,7 @@ from domain.ids import split_stream_id
 from domain.message import Accepted, Decider, Failed, Rejected, Reply, Unchanged
 from domain.settings import BATCH_MAX, ShardSettings
 from domain.sharding import bucket_of
+from projections.code_version import code_of
 from projections.tracing import span
 
 
@@ -37,8 +38,9 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def shape(self) -> str:
-        """Names the state's fields; a snapshot of another shape is not read."""
-        return f"{self.state.__name__}({','.join(self.state.__struct_fields__)})"
+        """Names the state's fields and the code that folds it; a snapshot of another shape is not read."""
+        fields = ",".join(self.state.__struct_fields__)
+        return f"{self.state.__name__}({fields})@{code_of(type(self.decider).__module__)}"
 
 
 class Stats(msgspec.Struct, kw_only=True):

@@ -12,6 +12,7 @@ from domain.codec import tag_of
 from domain.fact import RecordedFact
 from domain.payment import PaymentView, known, view
 from domain.payment_saga import FactRecorded, PaymentLinked
+from projections.code_version import code_of
 from projections.feed import LogEntry
 from projections.store import Store
 from projections.tracing import span
@@ -110,7 +111,7 @@ class PaymentStore:
     """
 
     def __init__(self, directory: Path) -> None:
-        self.store = Store(directory / "facts.sqlite", _SCHEMA, layout=LAYOUT)
+        self.store = Store(directory / "facts.sqlite", _SCHEMA, layout=LAYOUT, code=code_of(__name__))
         self._facts: OrderedDict[str, _Remembered] = OrderedDict()
 
     def apply(self, entries: Sequence[LogEntry], position: int) -> set[str]:

@@ -34,30 +34,36 @@ class Store:
         path: the file; its folder is made.
         schema: what the projection keeps, each table `IF NOT EXISTS`.
         layout: the number of the schema. A file of another layout is emptied, and its content comes from the log again.
+        code: names the code that folds what is kept (`code_of`), where folds are kept. A file that other code filled is
+            emptied as well.
     """
 
-    def __init__(self, path: Path, schema: str, *, layout: int = 0) -> None:
+    def __init__(self, path: Path, schema: str, *, layout: int = 0, code: str = "") -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._empty_unless(layout)
+        self._empty_unless(layout, code)
         self._connection.executescript(_SCHEMA + schema)
         self._path = path
         [self._epoch] = self._connection.execute("UPDATE owner SET epoch=epoch+1 RETURNING epoch").fetchone()
         self._parked = {row[0] for row in self._connection.execute("SELECT DISTINCT stream FROM parked")}
 
-    def _empty_unless(self, layout: int) -> None:
-        """Drop what another layout kept. Who owns the file stays, so that its former owner is out."""
+    def _empty_unless(self, layout: int, code: str) -> None:
+        """Drop what another layout or other code kept. Who owns the file stays, so that its former owner is out."""
         self._connection.execute("BEGIN IMMEDIATE")
+        self._connection.execute("CREATE TABLE IF NOT EXISTS folded_by (code TEXT NOT NULL)")
         [found] = self._connection.execute("PRAGMA user_version").fetchone()
-        if found != layout:
+        folded_by = self._connection.execute("SELECT code FROM folded_by").fetchone()
+        if (found, *(folded_by or [""])) != (layout, code):
             tables = self._connection.execute("SELECT name FROM sqlite_master WHERE type='table'").fetchall()
             for (name,) in tables:
-                if name != "owner":
+                if name not in {"owner", "folded_by"}:
                     self._connection.execute(f'DROP TABLE "{name}"')
             self._connection.execute(f"PRAGMA user_version={layout:d}")
+            self._connection.execute("DELETE FROM folded_by")
+            self._connection.execute("INSERT INTO folded_by VALUES (?)", (code,))
         self._connection.execute("COMMIT")
 
     @contextmanager

@@ -8,9 +8,12 @@ import msgspec
 import typer
 
 from gateway.cli import app, data, one_line_errors, run, talk
+from gateway.replay_cli import postmortem, replay
 from simulations.simulate_cli import simulate
 
 main = app
+app.command()(replay)
+app.command()(postmortem)
 
 
 @app.command()
@@ -98,14 +101,15 @@ def bench_past(
 @bench.command("replay")
 def bench_replay(
     webhooks: Annotated[int, typer.Option(min=1_000, help="how many webhooks the log is made of")] = 60_000,
+    replayed: Annotated[int, typer.Option(min=1_000, help="how many events are replayed")] = 1_000_000,
     json: Json = None,
 ) -> None:
-    """Reading the log again: folding it, and rebuilding the payments view."""
+    """Reading the log again: folding it, rebuilding the payments view, and replaying a log of a million events."""
     from simulations.bench_replay import bench_replay
 
     with one_line_errors(), tempfile.TemporaryDirectory(prefix="recount-bench-") as directory:
-        figures = bench_replay(Path(directory), webhooks, _say)
-    _report(figures, "50,000 events/s folded", json)
+        figures = bench_replay(Path(directory), webhooks, replayed, _say)
+    _report(figures, "50,000 events/s folded, and a million events replayed in a minute", json)
 
 
 @bench.command("privacy")

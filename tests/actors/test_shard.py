@@ -19,6 +19,7 @@ from domain.message import Accepted, Failed, Rejected, Reply, Unchanged
 from domain.payment_saga import Payment, PaymentDecider, RecordFact
 from domain.settings import BATCH_MAX
 from domain.sharding import bucket_of, buckets_of_shard
+from projections.code_version import code_of
 from tests.worlds import (
     TENANT,
     entries_in,
@@ -345,8 +346,19 @@ def test_a_snapshot_spares_the_events_before_it(recorder: LogRecorder) -> None:
     assert new_shard(recorder, owner="second").handle([record(5)]) == [Unchanged(version=12)]
 
 
-def test_the_shape_of_a_state_names_its_fields(shard: Shard) -> None:
-    assert shard._kinds["document"].shape == "Document(version,is_withdrawn,published,dated)"
+def test_a_snapshot_that_other_code_folded_is_not_read(recorder: LogRecorder) -> None:
+    new_shard(recorder, settings=small(snapshot_every=1)).handle([record(1)])
+    with recorder._writing() as cursor:
+        cursor.execute("UPDATE snapshots SET shape=substr(shape, 1, instr(shape, '@')) || 'other', state=?", (b"\x80",))
+    second = new_shard(recorder, owner="second")
+
+    assert second.handle([record(1)]) == [Unchanged(version=1)]
+
+
+def test_the_shape_of_a_state_names_its_fields_and_the_code_that_folds_it(shard: Shard) -> None:
+    shape = shard._kinds["document"].shape
+
+    assert shape == f"Document(version,is_withdrawn,published,dated)@{code_of('domain.document')}"
     assert shard._kinds["document"].state is Document
 
 

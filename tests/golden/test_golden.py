@@ -9,7 +9,8 @@ from domain.codec import EVENT_TYPES, UPCASTERS, Envelope, decode_envelope, enco
 from domain.document import DocumentPublished
 from domain.payment_policy import Policy
 from tests.golden.events import EXPECTED
-from tests.golden.write import GOLDEN, golden_file, untold, write
+from tests.golden.files import GOLDEN, golden_file
+from tests.golden.write import untold, write
 
 
 def schema_of(tag: str) -> int:

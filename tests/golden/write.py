@@ -9,13 +9,9 @@ import msgspec
 
 from domain.codec import Envelope, encode_envelope
 from tests.golden.events import EXPECTED
-
-GOLDEN = Path(__file__).parent
-
-
-def golden_file(tag: str, schema: int, folder: Path = GOLDEN) -> Path:
-    """Where the bytes of a tag's schema are."""
-    return folder / f"{tag}.{schema}.msgpack"
+from tests.golden.files import GOLDEN, golden_file
+from tests.golden.histories import HISTORIES
+from tests.golden.recorded import write_histories
 
 
 def untold(value: Any, name: str = "") -> Iterator[str]:
@@ -58,11 +54,11 @@ def write(expected: Mapping[tuple[str, int], Envelope], folder: Path) -> list[Pa
 def main() -> None:
     """Writes what is missing beside this module."""
     try:
-        written = write(EXPECTED, GOLDEN)
+        written = [*write(EXPECTED, GOLDEN), *write_histories(HISTORIES, GOLDEN)]
     except ValueError as error:
         sys.exit(f"golden: {error}")
     for path in written:
-        sys.stdout.write(f"{path.name}\n")
+        sys.stdout.write(f"{path.relative_to(GOLDEN)}\n")
 
 
 if __name__ == "__main__":

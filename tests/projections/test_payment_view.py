@@ -413,3 +413,19 @@ def test_a_rebuild_from_the_log_is_equal(tmp_path: Path, entries: Entries) -> No
 
     assert contents[0] == contents[1]
     assert any("INSERT INTO \"payments\" VALUES('pi_1'" in line for line in contents[0])
+
+
+def test_a_view_that_other_code_folded_is_not_read_but_rebuilt(entries: Entries, tmp_path: Path) -> None:
+    told = entries.fact(intent())
+    store = PaymentStore(tmp_path / "other")
+    apply(store, told)
+    kept = found(store, "pi_1")
+    with store.store.reading() as connection:
+        connection.execute("UPDATE folded_by SET code='other'")
+    store.close()
+    again = PaymentStore(tmp_path / "other")
+
+    assert (again.store.position(), again.payment("pi_1")) == (0, None)
+    apply(again, told)
+    assert found(again, "pi_1") == kept
+    again.close()

@@ -66,6 +66,31 @@ def test_a_file_of_another_layout_is_emptied_and_its_former_owner_is_out(store: 
     again.close()
 
 
+def test_a_file_that_other_code_filled_is_emptied_and_its_former_owner_is_out(tmp_path: Path) -> None:
+    path = tmp_path / "folded.sqlite"
+    store = Store(path, SCHEMA, layout=1, code="a")
+    keep(store, 7)
+    again = Store(path, SCHEMA, layout=1, code="a")
+    assert (count(again), again.position()) == (1, 7)
+    newer = Store(path, SCHEMA, layout=1, code="b")
+
+    assert (count(newer), newer.position()) == (0, 0)
+    with pytest.raises(FencedError):
+        keep(again, 8)
+    for each in (store, again, newer):
+        each.close()
+
+
+def test_a_file_from_before_the_code_was_named_is_emptied(store: Store, tmp_path: Path) -> None:
+    keep(store, 7)
+    with store.reading() as connection:
+        connection.execute("DROP TABLE folded_by")
+    newer = Store(tmp_path / "new" / "store.sqlite", SCHEMA, code="a")
+
+    assert (count(newer), newer.position()) == (0, 0)
+    newer.close()
+
+
 def test_neither_is_written_if_applying_fails(store: Store) -> None:
     keep(store, 7)
     with pytest.raises(KeyboardInterrupt):
