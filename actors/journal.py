@@ -6,7 +6,8 @@ from contextlib import contextmanager
 import msgspec
 from eventsourcing.persistence import DataError, IntegrityError, PersistenceError, StoredEvent
 
-from actors.recorder import LogRecorder, Snapshot
+from actors.log import Log
+from actors.recorder import Snapshot
 from domain.codec import Envelope, decode_envelope, encode_envelope
 from domain.errors import LostRaceError, RetryableError, TerminalError
 from domain.settings import BATCH_MAX
@@ -27,12 +28,16 @@ ENCODING_ERRORS = (ValueError, OverflowError, TypeError)
 class Journal:
     """Reads and appends streams. Its callers are the only writers of the streams whose leases they hold."""
 
-    def __init__(self, recorder: LogRecorder) -> None:
+    def __init__(self, recorder: Log) -> None:
         self._recorder = recorder
 
     def take_leases(self, leases: Sequence[str], owner: str) -> dict[str, int]:
-        """Take over the leases: lease -> epoch. Former holders are fenced from here on."""
-        return self._recorder.take_leases(leases, owner)
+        """Take over the leases: lease -> epoch. Former holders are fenced from here on.
+
+        Raises `RetryableError` if the store cannot commit now; what was taken all the same has fenced the others.
+        """
+        with _reading():
+            return self._recorder.take_leases(leases, owner)
 
     def load(self, floors: Mapping[str, int]) -> list[Entry]:
         """The events of many streams (stream -> the version to start after), each stream in order.

@@ -163,18 +163,13 @@ class LogRecorder(SQLiteApplicationRecorder):
                 raise FencedError(lease, held=held, current=current)
 
     def _check_contiguity(self, cursor: SQLiteCursor, events: Sequence[StoredEvent]) -> None:
-        last: dict[UUID | str, int] = {}
-        for event in events:
-            before = last.get(event.originator_id)
-            if before is None and event.originator_version > 1:
-                cursor.execute(
-                    f"SELECT 1 FROM {self.events_table_name} WHERE originator_id=? AND originator_version=?",  # noqa: S608 - our own table name
-                    (event.originator_id, event.originator_version - 1),
-                )
-                before = event.originator_version - 1 if cursor.fetchone() else None
-            if event.originator_version != (before or 0) + 1:
-                raise IntegrityError(f"{event.originator_id}: version {event.originator_version} leaves a gap")
-            last[event.originator_id] = event.originator_version
+        for stream, version in predecessors(events):
+            cursor.execute(
+                f"SELECT 1 FROM {self.events_table_name} WHERE originator_id=? AND originator_version=?",  # noqa: S608 - our own table name
+                (stream, version),
+            )
+            if cursor.fetchone() is None:
+                raise gap(stream, version + 1)
 
     def take_leases(self, leases: Sequence[str], owner: str) -> dict[str, int]:
         """Raise the epoch of every lease in one transaction: whoever held one before can commit no more."""
@@ -260,6 +255,28 @@ class LogRecorder(SQLiteApplicationRecorder):
                 )
                 for row in cursor.fetchall()
             ]
+
+
+def predecessors(events: Sequence[StoredEvent]) -> list[tuple[UUID | str, int]]:
+    """The (stream, version) pairs that have to be in the log before a batch, so that no stream gets a gap.
+
+    Raises `eventsourcing.persistence.IntegrityError` for a gap inside of the batch.
+    """
+    last: dict[UUID | str, int] = {}
+    before = []
+    for event in events:
+        stream, version = event.originator_id, event.originator_version
+        if stream not in last and version > 1:
+            before.append((stream, version - 1))
+        elif version != last.get(stream, 0) + 1:
+            raise gap(stream, version)
+        last[stream] = version
+    return before
+
+
+def gap(stream: UUID | str, version: int) -> IntegrityError:
+    """The refusal of a version before which one is missing."""
+    return IntegrityError(f"{stream}: version {version} leaves a gap")
 
 
 def _marks(values: Collection[object]) -> str:
