@@ -203,7 +203,7 @@ class PostgresLogRecorder(ApplicationRecorder):
                 "RETURNING lease, epoch",
                 (owner, list(leases)),
             )
-            epochs = dict(cursor.fetchall())
+            epochs: dict[str, int] = dict(cursor.fetchall())
         return {lease: epochs[lease] for lease in leases}
 
     def select_events(

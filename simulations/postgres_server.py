@@ -49,6 +49,11 @@ class PostgresServer:
         assert self._process is not None, "the server was not started"
         return self._process.pid
 
+    @property
+    def small_disk(self) -> Path:
+        """The directory that `start` may put a small file system on."""
+        return self._directory / "small"
+
     def address(self, database: str = USER, **parameters: str) -> str:
         """Where a database is, e.g. `address("postgres", options="-csearch_path=mine")`."""
         given = "&".join(
@@ -79,13 +84,20 @@ class PostgresServer:
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self._directory)
 
-    def start(self) -> None:
-        """Start the server, and return when it answers."""
+    def start(self, *, small_disk_bytes: int = 0) -> None:
+        """Start the server, and return when it answers.
+
+        Args:
+            small_disk_bytes: makes `small_disk` a file system of this size that the server alone sees, until it stops.
+        """
         settings = {"listen_addresses": HOST, "port": str(self.port), "unix_socket_directories": "", **self._settings}
         options = [f"--{name}={value}" for name, value in settings.items()]
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [str(self._programs / "postgres"), "-D", str(self._directory / "data"), *options],
+                [
+                    *(self._on_small_disk(small_disk_bytes) if small_disk_bytes else []),
+                    *(str(self._programs / "postgres"), "-D", str(self._directory / "data"), *options),
+                ],
                 stdout=log,
                 stderr=log,
                 stdin=subprocess.DEVNULL,
@@ -94,7 +106,7 @@ class PostgresServer:
             )
         for _ in range(round(START_TIMEOUT_S / LOOK_EVERY_S)):
             try:
-                # Waiting for its end is the pause between two looks, and tells at once that there is nothing to wait for.
+                # To wait for its end is the pause between two looks, and tells at once if there is nothing to wait for.
                 self._process.wait(LOOK_EVERY_S)
             except subprocess.TimeoutExpired:
                 if self._answers():
@@ -122,6 +134,18 @@ class PostgresServer:
             for statement in statements:
                 connection.execute(statement)
 
+    def _on_small_disk(self, size_bytes: int) -> list[str]:
+        """What mounts a file system in memory for a program and what it starts, and then is that program.
+
+        Whoever may make user namespaces may mount in them, as their root; the second one gives the user's number back.
+        """
+        self.small_disk.mkdir(exist_ok=True)
+        user = pwd.getpwnam(NOBODY) if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+        mount = 'mount -t tmpfs -o "size=$0" tmpfs "$1" && shift && exec "$@"'
+        back = ["unshare", "--user", f"--map-user={user.pw_uid}", f"--map-group={user.pw_gid}"]
+        inside = ["sh", "-c", mount, str(size_bytes), str(self.small_disk), *back]
+        return ["unshare", "--user", "--map-root-user", "--mount", *inside]
+
     def _answers(self) -> bool:
         try:
             psycopg.connect(self.address(), connect_timeout=1).close()
@@ -138,17 +162,19 @@ class PostgresServer:
             )
         installed = Path(found.submodule_search_locations[0]) / VERSION
         try:
-            subprocess.run([installed / "bin" / "postgres", "--version"], capture_output=True, **self._account())
+            subprocess.run(
+                [installed / "bin" / "postgres", "--version"], check=True, capture_output=True, **self._account()
+            )
         except PermissionError:
             installed = shutil.copytree(installed, self._directory / VERSION)
         return installed / "bin"
 
     def _run(self, program: str, *arguments: str) -> None:
-        done = subprocess.run(
-            [self._programs / program, *arguments], capture_output=True, cwd=self._directory, **self._account()
-        )
-        if done.returncode:
-            raise TerminalError(f"{program} failed: {done.stderr.decode(errors='replace').strip()}")
+        command = [str(self._programs / program), *arguments]
+        try:
+            subprocess.run(command, check=True, capture_output=True, cwd=self._directory, **self._account())
+        except subprocess.CalledProcessError as error:
+            raise TerminalError(f"{program} failed: {error.stderr.decode(errors='replace').strip()}") from error
 
     def _account(self) -> dict[str, Any]:
         """Under whom the programs run: PostgreSQL refuses to run as root."""

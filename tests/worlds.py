@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.journal import Journal
+from actors.log import Log
 from actors.payment_shard import KINDS, ROLE
 from actors.recorder import LogRecorder, open_log
 from actors.shard import Kind, Shard
@@ -54,7 +55,7 @@ def new_log(directory: Path) -> LogRecorder:
     return open_log(str(directory / "log.sqlite"))
 
 
-def new_shard(recorder: LogRecorder, *, owner: str = "first", **options: Any) -> Shard:
+def new_shard(recorder: Log, *, owner: str = "first", **options: Any) -> Shard:
     """A shard of payments (and documents) that hosts every bucket unless `options` say otherwise."""
     given: dict[str, Any] = {"role": ROLE, "buckets": range(BUCKET_COUNT), "clock": Clock(), "new_id": ids(owner)}
     kinds = options.pop("kinds", KINDS_WITH_DOCUMENTS)

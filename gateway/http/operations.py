@@ -19,7 +19,6 @@ from gateway.http.payments import index_away
 from gateway.http.problems import ProblemError, problems
 from gateway.node import Node
 
-
 LOG_TIMEOUT_S = 2.0
 
 
