@@ -7,7 +7,8 @@ from typing import Protocol
 from eventsourcing.persistence import StoredEvent
 
 from actors.postgres_recorder import open_postgres_log
-from actors.recorder import Snapshot, open_log
+from actors.recorder import Lease, Snapshot, open_log
+from projections.feed import LogEntry
 from projections.postgres import is_address
 
 
@@ -47,7 +48,23 @@ class Log(Protocol):
         ...
 
     def select_positions(self, stream: str, versions: Sequence[int]) -> dict[int, tuple[int, bytes]]:
-        """Version -> (position, state) of those versions of a stream that are committed or never will be."""
+        """Version -> (position, state) of those versions of a stream that are committed; the others never will be."""
+        ...
+
+    def restore(self, entries: Sequence[LogEntry]) -> None:
+        """Append events under the positions that they have in another log, all or nothing.
+
+        Raises `eventsourcing.persistence.IntegrityError` if one of these positions is passed already, or for a gap in a
+        stream.
+        """
+        ...
+
+    def select_leases(self) -> dict[str, Lease]:
+        """Every lease that was ever taken."""
+        ...
+
+    def restore_leases(self, leases: Mapping[str, Lease]) -> None:
+        """Take over leases from another log; an epoch is never lowered."""
         ...
 
 

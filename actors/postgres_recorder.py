@@ -26,11 +26,12 @@ from eventsourcing.persistence import (
 )
 from eventsourcing.postgres import PostgresDatastore
 from psycopg import Connection, Cursor
-from psycopg.rows import DictRow, TupleRow, tuple_row
+from psycopg.rows import DictRow, TupleRow, dict_row, tuple_row
 from psycopg_pool import PoolTimeout
 
-from actors.recorder import Snapshot, gap, predecessors
+from actors.recorder import Lease, Snapshot, check_beyond, gap, predecessors, stored
 from domain.errors import FencedError, RetryableError, TerminalError
+from projections.feed import LogEntry
 from projections.postgres import CONNECT_TIMEOUT_S, begin_session, described, parameters
 
 CONNECTIONS_MAX = 4
@@ -70,7 +71,7 @@ class LogDatastore(PostgresDatastore):
             originator_id_type="text",
         )
         # The library passes on five parts of an address; the others (TLS, several hosts) count as well.
-        self.pool.kwargs = given
+        self.pool.kwargs = {**given, "row_factory": dict_row}
         # Its pauses double while the server is away, and nobody would find out that it is back.
         self.pool.reconnect_timeout = CONNECT_TIMEOUT_S
         self._parameters = given
@@ -188,7 +189,7 @@ class PostgresLogRecorder(ApplicationRecorder):
         if not leases:
             return
         cursor.execute("SELECT lease, epoch FROM leases WHERE lease = ANY(%s)", (list(leases),))
-        epochs = dict(cursor.fetchall())
+        epochs: dict[str, int] = dict(cursor.fetchall())
         for lease, held in leases.items():
             current = epochs.get(lease, 0)
             if current != held:
@@ -260,6 +261,35 @@ class PostgresLogRecorder(ApplicationRecorder):
                 (stream, list(versions)),
             )
             return {row[0]: (row[1], row[2]) for row in cursor.fetchall()}
+
+    def restore(self, entries: Sequence[LogEntry]) -> None:
+        """Append events under the positions that they have in another log, all or nothing.
+
+        Raises `eventsourcing.persistence.IntegrityError` if one of these positions is passed already, or for a gap in a
+        stream.
+        """
+        events = [stored(entry) for entry in entries]
+        before = predecessors(events)
+        with self._writing() as (cursor, head):
+            check_beyond(head, entries)
+            _check_contiguity(cursor, before)
+            _insert(cursor, [entry.position for entry in entries], events)
+            cursor.execute("UPDATE log_head SET position = %s", (entries[-1].position,))
+
+    def select_leases(self) -> dict[str, Lease]:
+        """Every lease that was ever taken."""
+        with self._reading() as cursor:
+            cursor.execute("SELECT lease, epoch, owner FROM leases")
+            return {row[0]: Lease(epoch=row[1], owner=row[2]) for row in cursor.fetchall()}
+
+    def restore_leases(self, leases: Mapping[str, Lease]) -> None:
+        """Take over leases from another log; an epoch is never lowered."""
+        with self._writing() as (cursor, _):
+            cursor.execute(
+                "INSERT INTO leases SELECT * FROM unnest(%s::text[], %s::bigint[], %s::text[]) ON CONFLICT (lease) "
+                "DO UPDATE SET epoch = excluded.epoch, owner = excluded.owner WHERE excluded.epoch > leases.epoch",
+                (list(leases), [each.epoch for each in leases.values()], [each.owner for each in leases.values()]),
+            )
 
     def select_notifications(
         self,

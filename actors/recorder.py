@@ -7,6 +7,7 @@ It differs from the library's recorder where a total order needs it to:
 - leases, contiguity and snapshots are checked and written in the transaction that appends.
 """
 
+import itertools
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from eventsourcing.persistence import IntegrityError, Notification, OperationalE
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore, SQLiteTransaction
 
 from domain.errors import FencedError
+from projections.feed import LogEntry
 
 LOCK_TIMEOUT_S = 10
 
@@ -43,6 +45,13 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     shape: str
     state: bytes
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """Who took a lease last, and how often it was taken."""
+
+    epoch: int
+    owner: str
 
 
 class ImmediateTransaction(SQLiteTransaction):
@@ -219,6 +228,36 @@ class LogRecorder(SQLiteApplicationRecorder):
             )
             return {row[0]: (row[1], row[2]) for row in cursor.fetchall()}
 
+    def restore(self, entries: Sequence[LogEntry]) -> None:
+        """Append events under the positions that they have in another log, all or nothing.
+
+        Raises `eventsourcing.persistence.IntegrityError` if one of these positions is passed already, or for a gap in a
+        stream.
+        """
+        with self._writing() as cursor:
+            cursor.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name=?", (self.events_table_name,))
+            check_beyond(cursor.fetchone()[0], entries)
+            self._check_contiguity(cursor, [stored(entry) for entry in entries])
+            cursor.executemany(
+                f"INSERT INTO {self.events_table_name} VALUES (?,?,?,?,?)",  # noqa: S608 - our own table name
+                [(each.position, each.stream, each.version, each.topic, each.state) for each in entries],
+            )
+
+    def select_leases(self) -> dict[str, Lease]:
+        """Every lease that was ever taken."""
+        with self.datastore.transaction(commit=False) as cursor:
+            cursor.execute("SELECT lease, epoch, owner FROM leases")
+            return {row[0]: Lease(epoch=row[1], owner=row[2]) for row in cursor.fetchall()}
+
+    def restore_leases(self, leases: Mapping[str, Lease]) -> None:
+        """Take over leases from another log; an epoch is never lowered."""
+        with self._writing() as cursor:
+            cursor.executemany(
+                "INSERT INTO leases VALUES (?,?,?) ON CONFLICT (lease) DO UPDATE SET epoch=excluded.epoch, "
+                "owner=excluded.owner WHERE excluded.epoch > epoch",
+                [(lease, each.epoch, each.owner) for lease, each in leases.items()],
+            )
+
     def select_notifications(
         self,
         start: int | None,
@@ -272,6 +311,18 @@ def predecessors(events: Sequence[StoredEvent]) -> list[tuple[UUID | str, int]]:
             raise gap(stream, version)
         last[stream] = version
     return before
+
+
+def check_beyond(head: int, entries: Sequence[LogEntry]) -> None:
+    """Raises `eventsourcing.persistence.IntegrityError` unless entries lie behind a head, in order."""
+    positions = [head, *(entry.position for entry in entries)]
+    if any(after <= before for before, after in itertools.pairwise(positions)):
+        raise IntegrityError(f"positions {positions[1]} to {positions[-1]} do not follow {head} in order")
+
+
+def stored(entry: LogEntry) -> StoredEvent:
+    """What lies under a position, as the library names it."""
+    return StoredEvent(entry.stream, entry.version, entry.topic, entry.state)
 
 
 def gap(stream: UUID | str, version: int) -> IntegrityError:

@@ -28,6 +28,7 @@ ONLY_IN: Mapping[str, frozenset[str]] = {
             "actors/log.py",
             "actors/postgres_recorder.py",
             "actors/recorder.py",
+            "simulations/bench_store.py",
             "simulations/world_store.py",
         }
     ),
