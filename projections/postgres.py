@@ -64,6 +64,17 @@ def begin_session(connection: Connection[Any], *, read_only: bool = False) -> No
     )
 
 
+def server_settings(address: str) -> dict[str, str]:
+    """What matters to a log of how a server is set, by the names of PostgreSQL. Raises as reads do."""
+    names = ("server_version", "server_encoding", "fsync", "full_page_writes", "transaction_read_only")
+    try:
+        with psycopg.connect(**parameters(address)) as connection:
+            rows = [connection.execute("SELECT current_setting(%s)", (name,)).fetchone() for name in names]
+    except psycopg.Error as error:
+        raise failure(error) from error
+    return {name: str(row[0]) for name, row in zip(names, rows, strict=True) if row is not None}
+
+
 def failure(error: psycopg.Error) -> RetryableError | TerminalError:
     """What an error of a read means: to be tried again, or a log that is not there or not ours to read."""
     said = str(error).strip()

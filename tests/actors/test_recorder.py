@@ -165,7 +165,7 @@ def test_positions_are_found_by_version(recorder: Recorder) -> None:
 
 
 def test_the_largest_batch_of_large_events_is_appended(recorder: Recorder) -> None:
-    """Through a pipeline, PostgreSQL's client waited for good for what is much smaller."""
+    """Through a pipeline, psycopg 3.3.9 waits for good on a batch like this one."""
     versions = range(1, BATCH_MAX + 1)
 
     recorder.append(events("a", *versions, state=bytes(20_000)), leases={})
