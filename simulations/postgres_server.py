@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import quote, urlencode
 
 import psycopg
 
@@ -54,12 +55,10 @@ class PostgresServer:
         """The directory that `start` may put a small file system on."""
         return self._directory / "small"
 
-    def address(self, database: str = USER, **parameters: str) -> str:
-        """Where a database is, e.g. `address("postgres", options="-csearch_path=mine")`."""
-        given = "&".join(
-            f"{name}={value.replace('=', '%3D').replace(' ', '%20')}" for name, value in parameters.items()
-        )
-        return f"postgresql://{USER}@{HOST}:{self.port}/{database}{'?' if given else ''}{given}"
+    def address(self, *, user: str = USER, **parameters: str) -> str:
+        """Where its one database is, for a user, e.g. `address(options="-csearch_path=mine")`."""
+        given = urlencode(parameters, quote_via=quote)
+        return f"postgresql://{user}@{HOST}:{self.port}/{USER}{'?' if given else ''}{given}"
 
     def __enter__(self) -> Self:
         """Make the files and start. Raises `TerminalError` where the wheel is missing or does not run."""
@@ -128,9 +127,9 @@ class PostgresServer:
         self.stop()
         self.start()
 
-    def execute(self, *statements: str, database: str = USER) -> None:
+    def execute(self, *statements: str) -> None:
         """Run statements as the owner of everything, each in a transaction of its own."""
-        with psycopg.connect(self.address(database), autocommit=True) as connection:
+        with psycopg.connect(self.address(), autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement)
 

@@ -5,9 +5,9 @@ import os
 import pytest
 from hypothesis import settings
 
-from tests.stores import place, postgres_place, postgres_server
+from tests.stores import cell, place, postgres_server
 
-__all__ = ["place", "postgres_place", "postgres_server"]
+__all__ = ["cell", "place", "postgres_server"]
 
 # Ray reads these once, while it is imported, whichever test imports it first.
 os.environ.setdefault("RAY_AUTH_MODE", "token")

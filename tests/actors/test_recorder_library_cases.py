@@ -14,6 +14,7 @@ from eventsourcing.persistence import StoredEvent
 
 from actors.postgres_recorder import PostgresLogRecorder, open_postgres_log
 from actors.recorder import LogRecorder, open_log
+from tests.stores import Cell
 
 # The module of the cases also has some for ciphers, and imports their library, which nothing here needs.
 if find_spec("Crypto") is None:
@@ -70,9 +71,9 @@ class OnPostgres(Cases):
     """Gives the cases their recorder: a log in a new schema."""
 
     @pytest.fixture(autouse=True)
-    def _on_postgres(self, postgres_place: str) -> Iterator[None]:
+    def _on_postgres(self, cell: Cell) -> Iterator[None]:
         before = set(threading.enumerate())
-        self._recorder = open_postgres_log(postgres_place)
+        self._recorder = open_postgres_log(cell.address)
         pool = set(threading.enumerate()) - before
         yield
         for reader in set(threading.enumerate()) - before - pool:

@@ -14,7 +14,7 @@ from domain.settings import BATCH_MAX
 from gateway.cli import app
 from gateway.store_copy import Copied, RunningHash, copy_log
 from projections.feed import LogEntry
-from tests.stores import Recorder, recorder_at
+from tests.stores import Cell, Recorder, recorder_at
 from tests.worlds import entries_in, link, new_shard, record
 
 EVENTS = BATCH_MAX + 7
@@ -49,7 +49,8 @@ class Places:
 def places(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Places]:
     file, other = str(tmp_path / "log.sqlite"), str(tmp_path / "other.sqlite")
     if request.param != "sqlite to sqlite":
-        other = request.getfixturevalue("postgres_place")
+        cell: Cell = request.getfixturevalue("cell")
+        other = cell.address
     made = Places(other, file) if request.param == "and back" else Places(file, other)
     yield made
     made.close()

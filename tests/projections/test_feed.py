@@ -14,7 +14,7 @@ from projections.feed import Feed, LogEntry, LogFeed, Page, SqliteFeed
 from projections.feeds import feed_at
 from projections.postgres import is_address
 from projections.postgres_feed import PostgresFeed
-from tests.stores import Recorder, recorder_at
+from tests.stores import Cell, Recorder, recorder_at
 from tests.worlds import link, new_shard, numbered, record
 
 FACTS = "payment.fact_recorded"
@@ -157,8 +157,8 @@ def test_a_feed_cannot_write(feed: LogFeed) -> None:
 
 
 @pytest.mark.stack
-def test_a_place_without_a_log_will_not_do(postgres_place: str) -> None:
-    feed = feed_at(postgres_place)
+def test_a_place_without_a_log_will_not_do(cell: Cell) -> None:
+    feed = feed_at(cell.address)
 
     with pytest.raises(TerminalError, match=r"(?s)stored_events.*store\.url"):
         feed.head()
