@@ -10,18 +10,15 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import Literal
 
-import msgspec
-
-from domain.errors import RetryableError, TerminalError
+from domain.errors import TerminalError
 from domain.settings import NodeSettings
 from gateway.bootstrap import load_settings
+from gateway.doctor_store import Finding, store_findings
 from gateway.nats_server import binary
 from gateway.serve import bind
 from projections.embedder import WEIGHTS_SHA256
 from projections.model_export import check_weights, model_dir, wheel_dir
-from projections.postgres import described, is_address, server_settings
 
 DISK_BYTES_MIN = 2 * 1024**3
 MEMORY_BYTES_MIN = 4 * 1024**3
@@ -36,15 +33,6 @@ TESTED = {
 }
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One check: what was found, and what to do if it is not well."""
-
-    check: str
-    level: Literal["ok", "warning", "error"]
-    found: str
-    advice: str = ""
-
-
 def examine(config: Path | None, data_dir: Path | None) -> list[Finding]:
     """Every check, in the order in which a start would run into it.
 
@@ -57,7 +45,7 @@ def examine(config: Path | None, data_dir: Path | None) -> list[Finding]:
         _python(),
         *_versions(),
         *_data(Path(settings.data).resolve()),
-        *_store(settings.store.url),
+        *store_findings(settings.store.url),
         _memory(),
         *_ports(settings),
         _model(),
@@ -130,28 +118,6 @@ def _data(data: Path) -> Iterator[Finding]:
             found=state,
             advice="" if state == "ok" else "the log is damaged: restore it from a backup; everything else is derived",
         )
-
-
-def _store(url: str) -> Iterator[Finding]:
-    if not is_address(url):
-        return
-    check, where = "store", described(url)
-    try:
-        found = server_settings(url)
-    except (RetryableError, TerminalError) as error:
-        yield Finding(check=check, level="error", found=where, advice=error.reason)
-        return
-    version = f"{where}, version {found['server_version']}"
-    wanted = {"server_encoding": "UTF8", "fsync": "on", "full_page_writes": "on", "transaction_read_only": "off"}
-    unwell = {name: found[name] for name, value in wanted.items() if found[name] != value}
-    if not unwell:
-        yield Finding(check=check, level="ok", found=version)
-    for name, value in unwell.items():
-        consequence = {
-            "server_encoding": "names that are not ASCII cannot be kept; make the database with ENCODING 'UTF8'",
-            "transaction_read_only": "nothing can be appended; name the server that may be written to",
-        }.get(name, "what was accepted can be lost with its power; its operator must turn it on")
-        yield Finding(check=check, level="error", found=f"{version}: {name} is {value}", advice=consequence)
 
 
 def _memory() -> Finding:
