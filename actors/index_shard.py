@@ -13,15 +13,15 @@ import structlog
 
 from actors.index import DOCUMENTS, KINDS, PAYMENTS, PROJECTIONS, ROLE, Index, Projection, Turn
 from actors.journal import Journal
-from actors.payment_shard import Health, as_numbers, log_path, new_id, now
-from actors.recorder import open_log
+from actors.log import log_at
+from actors.payment_shard import Health, as_numbers, new_id, now
 from actors.shard import Shard
 from actors.tenants import Tenants
 from domain.errors import FencedError
 from domain.settings import ShardSettings
 from domain.sharding import bucket_of, buckets_of_shard, shard_of, tenant_bucket_of
 from projections.embedder import Embedder, EmbeddingCache
-from projections.feed import SqliteFeed
+from projections.feeds import feed_at
 from projections.questions import QuestionCache
 
 # Fast when busy, slow when idle: what is recorded while nothing else happens is visible after 50 ms at the latest.
@@ -33,9 +33,16 @@ log = structlog.get_logger("index")
 
 
 class IndexPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """Which index shard this is, of how many, and where. `model` is the directory of the embedding model."""
+    """Which index shard this is, of how many, and where.
+
+    Args:
+        data: the directory of what is derived.
+        log: where the log lies: a file, or an address of PostgreSQL.
+        model: the directory of the embedding model.
+    """
 
     data: str
+    log: str
     shard: int
     shard_count: int
     model: str
@@ -52,10 +59,10 @@ class IndexShard:
 
     def __init__(self, place: bytes) -> None:
         at = msgspec.msgpack.decode(place, type=IndexPlace)
-        data, log_file = Path(at.data), str(log_path(at.data))
+        data = Path(at.data)
         model = Embedder(Path(at.model))
         shard = Shard(
-            Journal(open_log(log_file)),
+            Journal(log_at(at.log)),
             KINDS,
             role=ROLE,
             buckets=buckets_of_shard(at.shard, at.shard_count),
@@ -72,10 +79,10 @@ class IndexShard:
                 is_here=lambda tenant: index_shard_of(tenant, at.shard_count) == at.shard,
                 embedder=EmbeddingCache(model, data / "embeddings.sqlite"),
                 decide=decide,
-                feed=SqliteFeed(log_file),
+                feed=feed_at(at.log),
             ),
             questions=QuestionCache(model),
-            feed_of=lambda: SqliteFeed(log_file),
+            feed_of=lambda: feed_at(at.log),
             data=data,
             name=f"{at.shard}of{at.shard_count}",
             incarnation=new_id(),

@@ -6,10 +6,12 @@ from contextlib import contextmanager
 import msgspec
 from eventsourcing.persistence import DataError, IntegrityError, PersistenceError, StoredEvent
 
-from actors.recorder import LogRecorder, Snapshot
+from actors.log import Log
+from actors.recorder import Lease, Snapshot
 from domain.codec import Envelope, decode_envelope, encode_envelope
 from domain.errors import LostRaceError, RetryableError, TerminalError
 from domain.settings import BATCH_MAX
+from projections.feed import LogEntry
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -27,12 +29,16 @@ ENCODING_ERRORS = (ValueError, OverflowError, TypeError)
 class Journal:
     """Reads and appends streams. Its callers are the only writers of the streams whose leases they hold."""
 
-    def __init__(self, recorder: LogRecorder) -> None:
+    def __init__(self, recorder: Log) -> None:
         self._recorder = recorder
 
     def take_leases(self, leases: Sequence[str], owner: str) -> dict[str, int]:
-        """Take over the leases: lease -> epoch. Former holders are fenced from here on."""
-        return self._recorder.take_leases(leases, owner)
+        """Take over the leases: lease -> epoch. Former holders are fenced from here on.
+
+        Raises `RetryableError` if the store cannot commit now; what was taken all the same has fenced the others.
+        """
+        with _reading():
+            return self._recorder.take_leases(leases, owner)
 
     def load(self, floors: Mapping[str, int]) -> list[Entry]:
         """The events of many streams (stream -> the version to start after), each stream in order.
@@ -87,6 +93,27 @@ class Journal:
             if (positions := self._committed(entries)) is not None:
                 return positions
             raise RetryableError(f"the log cannot commit now: {error}") from error
+
+    def restore(self, entries: Sequence[LogEntry], leases: Mapping[str, Lease]) -> None:
+        """Take over a part of another log, with its positions, and leases, whose epochs are never lowered.
+
+        Raises:
+            TerminalError: the part does not follow what is in this log, or cannot be kept here.
+            RetryableError: it failed now; how far this log goes is to be read again.
+        """
+        try:
+            for start in range(0, len(entries), BATCH_MAX):
+                self._recorder.restore(entries[start : start + BATCH_MAX])
+            self._recorder.restore_leases(leases)
+        except (DataError, IntegrityError, OverflowError) as error:
+            raise TerminalError(f"the log refuses a part of another: {error}") from error
+        except PersistenceError as error:
+            raise RetryableError(f"the log cannot commit now: {error}") from error
+
+    def leases(self) -> dict[str, Lease]:
+        """Every lease that was ever taken. Raises `RetryableError` if the store cannot be read now."""
+        with _reading():
+            return self._recorder.select_leases()
 
     def _committed(self, entries: Sequence[Entry]) -> list[int] | None:
         """The positions of a batch that is in the log already, by its commit id; `None` if it is not."""

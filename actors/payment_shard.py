@@ -3,12 +3,11 @@
 import os
 import uuid
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 
 from actors.journal import Journal
-from actors.recorder import open_log
+from actors.log import log_at
 from actors.shard import Kind, Shard, Stats
 from domain.codec import decode_submissions, encode_replies
 from domain.conversation import Conversation, ConversationDecider
@@ -30,9 +29,9 @@ KINDS = {
 
 
 class ShardPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """Which shard this is, of how many, and where the node keeps its data."""
+    """Which shard this is, of how many, and where the log lies: a file, or an address of PostgreSQL."""
 
-    data: str
+    log: str
     shard: int
     shard_count: int
     settings: ShardSettings = ShardSettings()
@@ -43,11 +42,6 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 
     pid: int
     stats: dict[str, float]
-
-
-def log_path(data: str) -> Path:
-    """The log's file on this node."""
-    return Path(data) / "log.sqlite"
 
 
 def now() -> datetime:
@@ -66,7 +60,7 @@ class PaymentShard:
     def __init__(self, place: bytes) -> None:
         at = msgspec.msgpack.decode(place, type=ShardPlace)
         self._shard = Shard(
-            Journal(open_log(str(log_path(at.data)))),
+            Journal(log_at(at.log)),
             KINDS,
             role=ROLE,
             buckets=buckets_of_shard(at.shard, at.shard_count),

@@ -7,6 +7,7 @@ It differs from the library's recorder where a total order needs it to:
 - leases, contiguity and snapshots are checked and written in the transaction that appends.
 """
 
+import itertools
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from eventsourcing.persistence import IntegrityError, Notification, OperationalE
 from eventsourcing.sqlite import SQLiteApplicationRecorder, SQLiteCursor, SQLiteDatastore, SQLiteTransaction
 
 from domain.errors import FencedError
+from projections.feed import LogEntry
 
 LOCK_TIMEOUT_S = 10
 
@@ -43,6 +45,13 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     shape: str
     state: bytes
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """Who took a lease last, and how often it was taken."""
+
+    epoch: int
+    owner: str
 
 
 class ImmediateTransaction(SQLiteTransaction):
@@ -163,18 +172,13 @@ class LogRecorder(SQLiteApplicationRecorder):
                 raise FencedError(lease, held=held, current=current)
 
     def _check_contiguity(self, cursor: SQLiteCursor, events: Sequence[StoredEvent]) -> None:
-        last: dict[UUID | str, int] = {}
-        for event in events:
-            before = last.get(event.originator_id)
-            if before is None and event.originator_version > 1:
-                cursor.execute(
-                    f"SELECT 1 FROM {self.events_table_name} WHERE originator_id=? AND originator_version=?",  # noqa: S608 - our own table name
-                    (event.originator_id, event.originator_version - 1),
-                )
-                before = event.originator_version - 1 if cursor.fetchone() else None
-            if event.originator_version != (before or 0) + 1:
-                raise IntegrityError(f"{event.originator_id}: version {event.originator_version} leaves a gap")
-            last[event.originator_id] = event.originator_version
+        for stream, version in predecessors(events):
+            cursor.execute(
+                f"SELECT 1 FROM {self.events_table_name} WHERE originator_id=? AND originator_version=?",  # noqa: S608 - our own table name
+                (stream, version),
+            )
+            if cursor.fetchone() is None:
+                raise gap(stream, version + 1)
 
     def take_leases(self, leases: Sequence[str], owner: str) -> dict[str, int]:
         """Raise the epoch of every lease in one transaction: whoever held one before can commit no more."""
@@ -224,6 +228,36 @@ class LogRecorder(SQLiteApplicationRecorder):
             )
             return {row[0]: (row[1], row[2]) for row in cursor.fetchall()}
 
+    def restore(self, entries: Sequence[LogEntry]) -> None:
+        """Append events under the positions that they have in another log, all or nothing.
+
+        Raises `eventsourcing.persistence.IntegrityError` if one of these positions is passed already, or for a gap in a
+        stream.
+        """
+        with self._writing() as cursor:
+            cursor.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name=?", (self.events_table_name,))
+            check_beyond(cursor.fetchone()[0], entries)
+            self._check_contiguity(cursor, [stored(entry) for entry in entries])
+            cursor.executemany(
+                f"INSERT INTO {self.events_table_name} VALUES (?,?,?,?,?)",  # noqa: S608 - our own table name
+                [(each.position, each.stream, each.version, each.topic, each.state) for each in entries],
+            )
+
+    def select_leases(self) -> dict[str, Lease]:
+        """Every lease that was ever taken."""
+        with self.datastore.transaction(commit=False) as cursor:
+            cursor.execute("SELECT lease, epoch, owner FROM leases")
+            return {row[0]: Lease(epoch=row[1], owner=row[2]) for row in cursor.fetchall()}
+
+    def restore_leases(self, leases: Mapping[str, Lease]) -> None:
+        """Take over leases from another log; an epoch is never lowered."""
+        with self._writing() as cursor:
+            cursor.executemany(
+                "INSERT INTO leases VALUES (?,?,?) ON CONFLICT (lease) DO UPDATE SET epoch=excluded.epoch, "
+                "owner=excluded.owner WHERE excluded.epoch > epoch",
+                [(lease, each.epoch, each.owner) for lease, each in leases.items()],
+            )
+
     def select_notifications(
         self,
         start: int | None,
@@ -260,6 +294,40 @@ class LogRecorder(SQLiteApplicationRecorder):
                 )
                 for row in cursor.fetchall()
             ]
+
+
+def predecessors(events: Sequence[StoredEvent]) -> list[tuple[UUID | str, int]]:
+    """The (stream, version) pairs that have to be in the log before a batch, so that no stream gets a gap.
+
+    Raises `eventsourcing.persistence.IntegrityError` for a gap inside of the batch.
+    """
+    last: dict[UUID | str, int] = {}
+    before = []
+    for event in events:
+        stream, version = event.originator_id, event.originator_version
+        if stream not in last and version > 1:
+            before.append((stream, version - 1))
+        elif version != last.get(stream, 0) + 1:
+            raise gap(stream, version)
+        last[stream] = version
+    return before
+
+
+def check_beyond(head: int, entries: Sequence[LogEntry]) -> None:
+    """Raises `eventsourcing.persistence.IntegrityError` unless entries lie behind a head, in order."""
+    positions = [head, *(entry.position for entry in entries)]
+    if any(after <= before for before, after in itertools.pairwise(positions)):
+        raise IntegrityError(f"positions {positions[1]} to {positions[-1]} do not follow {head} in order")
+
+
+def stored(entry: LogEntry) -> StoredEvent:
+    """What lies under a position, as the library names it."""
+    return StoredEvent(entry.stream, entry.version, entry.topic, entry.state)
+
+
+def gap(stream: UUID | str, version: int) -> IntegrityError:
+    """The refusal of a version before which one is missing."""
+    return IntegrityError(f"{stream}: version {version} leaves a gap")
 
 
 def _marks(values: Collection[object]) -> str:

@@ -49,7 +49,8 @@ class StoreSettings(Settings, frozen=True, kw_only=True):
     """The log.
 
     Args:
-        url: `sqlite`: the log is a file under `data`.
+        url: `sqlite` (the log is a file under `data`) or `postgresql://USER@HOST:PORT/DATABASE` (its tables are in a
+            database or schema of its own): docs/operations.md.
     """
 
     url: str = "sqlite"
@@ -365,7 +366,7 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
         for name in ("payment_shards", "index_shards", "intakes"):
             if not 1 <= getattr(self.ray, name) <= ACTORS_MAX:
                 raise ValueError(f"ray.{name}: 1 to {ACTORS_MAX}")
-        if self.store.url != "sqlite":
-            raise ValueError('store.url: this version keeps the log in SQLite; write store.url = "sqlite"')
+        if self.store.url != "sqlite" and not self.store.url.startswith("postgresql://"):
+            raise ValueError('store.url: "sqlite", or an address that begins with postgresql://')
         if self.shard.aggregates_max < BATCH_MAX:
             raise ValueError(f"shard.aggregates_max: at least {BATCH_MAX}, a batch must fit")

@@ -13,6 +13,7 @@ from litestar.openapi.spec import Components, SecurityScheme
 from litestar.types import ASGIApp
 from prometheus_client import REGISTRY
 
+from domain.errors import RetryableError
 from gateway.http import (
     ask,
     commands,
@@ -63,6 +64,7 @@ def make_app(node: Node) -> ASGIApp:
             ProblemError: on_problem,
             HTTPException: on_http_exception,
             sqlite3.OperationalError: on_storage_away,
+            RetryableError: on_storage_away,
             Exception: on_unexpected,
         },
         request_max_body_size=BODY_BYTES_MAX,

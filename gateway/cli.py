@@ -252,6 +252,35 @@ def requeue(
         talk.print(f"{remaining} more fit; run it again", highlight=False)
 
 
+store = typer.Typer(name="store", help="Where the log lies.", no_args_is_help=True)
+app.add_typer(store)
+PLACE = "a log.sqlite, or postgresql://USER@HOST:PORT/DATABASE"
+
+
+@store.command("copy")
+def copy_store(
+    from_: Annotated[str, typer.Argument(metavar="FROM", help=PLACE)],
+    to: Annotated[str, typer.Argument(metavar="TO", help=PLACE)],
+) -> None:
+    """Copy a log into another store, every event at its position, and compare both; run again, it goes on."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from gateway.store_copy import copy_log
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with one_line_errors(), Progress(*columns, console=talk) as bar:
+        tasks = {words: bar.add_task(words, total=None, start=False) for words in ("compare", "copy", "read back")}
+
+        def on_progress(words: str, position: int, head: int) -> None:
+            bar.start_task(tasks[words])
+            bar.update(tasks[words], completed=position, total=head)
+
+        copied = copy_log(from_, to, on_progress=on_progress)
+    data.print_json(data=msgspec.to_builtins(copied))
+    if copied.behind:
+        talk.print(f"{copied.behind} more events came meanwhile: stop the node, and run this again", highlight=False)
+
+
 def _given(options: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 

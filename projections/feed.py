@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -59,6 +59,24 @@ class Feed(Protocol):
         ...
 
 
+class LogFeed(Feed, Protocol):
+    """The feed of a log on a disk, whose streams can be found by their names."""
+
+    def latest_streams(
+        self, prefix: str, *, before: int | None = None, limit: int, topic: str = ""
+    ) -> list[tuple[str, int]]:
+        """The streams whose names begin with `prefix`, and where the last event of each lies, the newest first.
+
+        `before` leaves out what was appended to since that position; `topic` those that have no such event. Without it
+        an index alone is read.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the connection."""
+        ...
+
+
 class SqliteFeed:
     """Reads the log's SQLite file. One connection, so one thread at a time."""
 
@@ -79,7 +97,7 @@ class SqliteFeed:
             f"SELECT {COLUMNS} FROM stored_events WHERE position>? AND position<=?{wanted} ORDER BY position LIMIT ?",  # noqa: S608 - placeholders only
             (after, head, *topics, limit),
         ).fetchall()
-        entries = [_entry(row) for row in rows]
+        entries = [entry_of(row) for row in rows]
         return Page(entries=entries, position=entries[-1].position if len(entries) == limit else head)
 
     def stream(self, stream: str) -> list[LogEntry]:
@@ -87,16 +105,11 @@ class SqliteFeed:
             f"SELECT {COLUMNS} FROM stored_events WHERE originator_id=? ORDER BY originator_version",  # noqa: S608 - constant columns
             (stream,),
         ).fetchall()
-        return [_entry(row) for row in rows]
+        return [entry_of(row) for row in rows]
 
     def latest_streams(
         self, prefix: str, *, before: int | None = None, limit: int, topic: str = ""
     ) -> list[tuple[str, int]]:
-        """The streams whose names begin with `prefix`, and where the last event of each lies, the newest first.
-
-        `before` leaves out what was appended to since that position; `topic` those that have no such event. Without it
-        an index alone is read.
-        """
         among = "originator_id>=? AND originator_id<?"
         names = (prefix, f"{prefix[:-1]}{chr(ord(prefix[-1]) + 1)}")
         wanted = f" AND originator_id IN (SELECT originator_id FROM stored_events WHERE {among} AND topic=?)"  # noqa: S608 - constant
@@ -110,5 +123,6 @@ class SqliteFeed:
         self._connection.close()
 
 
-def _entry(row: tuple[int, str, int, str, bytes]) -> LogEntry:
+def entry_of(row: Sequence[Any]) -> LogEntry:
+    """The entry in a row of `COLUMNS`."""
     return LogEntry(position=row[0], stream=row[1], version=row[2], topic=row[3], state=row[4])

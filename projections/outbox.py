@@ -22,6 +22,7 @@ from domain.effects import (
     EffectRequested,
     addressed,
 )
+from domain.errors import TerminalError
 from domain.ids import StreamId
 from domain.message import Trace
 from domain.payment_saga import (
@@ -172,6 +173,15 @@ class Outbox:
     def position(self) -> int:
         """How far the log is read."""
         return self._store.position()
+
+    def check_log(self) -> None:
+        """Raises `TerminalError` if the log ends before what was read of it: it is another one, or an older copy."""
+        position, head = self.position(), self._feed.head()
+        if position > head:
+            raise TerminalError(
+                f"what is derived under data comes from a log of at least {position} events, and this one has {head}: "
+                "set store.url to that log, copy it here (recount store copy), or remove what is derived"
+            )
 
     def claim(self, *, owner: str, now: datetime, lease_s: float, limit: int, room: Room) -> list[Claimed]:
         """Take up to `limit` effects that are due and in nobody's hand, those that are due longest first.

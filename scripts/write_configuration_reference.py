@@ -53,7 +53,7 @@ _LIMITS = f"""\
 - An API key has at least {API_KEY_CHARS_MIN} characters and belongs to one tenant.
 - `payment_shards`, `index_shards` and `intakes` are 1 to {ACTORS_MAX} each.
 - `shard.aggregates_max` is at least {BATCH_MAX}: a batch must fit into memory.
-- `store.url` is `sqlite` in this version.
+- `store.url` is `sqlite` or begins with `postgresql://`; one log has one node.
 - The number of shards may change between two starts. Nothing is lost, and nothing has to be moved.
 """
 

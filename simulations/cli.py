@@ -112,6 +112,20 @@ def bench_replay(
     _report(figures, "50,000 events/s folded, and a million events replayed in a minute", json)
 
 
+@bench.command("store")
+def bench_store(
+    url: Annotated[str, typer.Option(help="an empty PostgreSQL database; without it a server from the wheel")] = "",
+    seconds: Annotated[float, typer.Option(min=0.2, help="for each figure")] = 2,
+    json: Json = None,
+) -> None:
+    """Appends in group commits of 1, 100 and 500 to both stores, beside the library's own recorders in the same run."""
+    from simulations.bench_store import bench_store
+
+    with one_line_errors(), tempfile.TemporaryDirectory(prefix="recount-bench-") as directory:
+        figures = bench_store(Path(directory), url, seconds, _say)
+    _report(figures, "10,000 events/s in group commits of 500 in either store", json)
+
+
 @bench.command("privacy")
 def bench_privacy(
     texts: Annotated[Path | None, typer.Option(help="labelled texts in the format of presidio-research")] = None,

@@ -5,6 +5,10 @@ import os
 import pytest
 from hypothesis import settings
 
+from tests.stores import cell, place, postgres_server
+
+__all__ = ["cell", "place", "postgres_server"]
+
 # Ray reads these once, while it is imported, whichever test imports it first.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

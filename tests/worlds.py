@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from actors.journal import Journal
+from actors.log import Log
 from actors.payment_shard import KINDS, ROLE
 from actors.recorder import LogRecorder, open_log
 from actors.shard import Kind, Shard
@@ -21,6 +22,7 @@ from domain.sharding import BUCKET_COUNT
 from projections.feed import LogEntry
 from tests.domain.examples import PAYMENT, fact
 from tests.spec import NOON
+from tests.stores import Recorder
 
 TENANT = "acme"
 KINDS_WITH_DOCUMENTS = {**KINDS, "document": Kind(decider=DocumentDecider(), state=Document)}
@@ -54,7 +56,7 @@ def new_log(directory: Path) -> LogRecorder:
     return open_log(str(directory / "log.sqlite"))
 
 
-def new_shard(recorder: LogRecorder, *, owner: str = "first", **options: Any) -> Shard:
+def new_shard(recorder: Log, *, owner: str = "first", **options: Any) -> Shard:
     """A shard of payments (and documents) that hosts every bucket unless `options` say otherwise."""
     given: dict[str, Any] = {"role": ROLE, "buckets": range(BUCKET_COUNT), "clock": Clock(), "new_id": ids(owner)}
     kinds = options.pop("kinds", KINDS_WITH_DOCUMENTS)
@@ -87,7 +89,7 @@ def link(reference: str, payment_id: str) -> Submission:
     return of_payment(reference, LinkPayment(payment_id=payment_id))
 
 
-def facts_in(recorder: LogRecorder) -> dict[str, list[str]]:
+def facts_in(recorder: Recorder) -> dict[str, list[str]]:
     """The ids of the facts in the log by the key of their stream, as often as they are there, in log order."""
     found: dict[str, list[str]] = {}
     for entry in entries_in(recorder):
@@ -97,7 +99,7 @@ def facts_in(recorder: LogRecorder) -> dict[str, list[str]]:
     return found
 
 
-def entries_in(recorder: LogRecorder) -> list[LogEntry]:
+def entries_in(recorder: Recorder) -> list[LogEntry]:
     """Everything in the log, in order."""
     return [
         LogEntry(

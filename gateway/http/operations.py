@@ -12,12 +12,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from actors.index import DOCUMENTS, PAYMENTS
 from actors.payment_shard import now
-from domain.errors import RetryableError
+from domain.errors import RetryableError, TerminalError
 from gateway.bus import pending
 from gateway.http.context import AnyRequest, node_of
 from gateway.http.payments import index_away
 from gateway.http.problems import ProblemError, problems
 from gateway.node import Node
+
+LOG_TIMEOUT_S = 2.0
 
 
 class LagJson(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,10 +55,11 @@ async def lag(request: AnyRequest) -> LagJson:
     try:
         # In the order of the way of the data: what is counted as taken in is in the log that is read after it.
         waiting = await pending(node.bus)
-        head = await asyncio.to_thread(node.feed.head)
-        heard = await asyncio.gather(*(listener.look(head) for listener in node.listeners))
     except (NatsError, TimeoutError) as error:
         raise ProblemError(503, "bus.away", f"the stream does not answer: {error}", {"Retry-After": "1"}) from error
+    head = await asyncio.to_thread(node.feed.head)
+    try:
+        heard = await asyncio.gather(*(listener.look(head) for listener in node.listeners))
     except RetryableError as error:
         raise index_away(error) from error
     return LagJson(
@@ -80,11 +83,10 @@ def healthz() -> dict[str, str]:
     responses={503: ResponseSpec(data_container=ReadyJson, description="a part is not ready", generate_examples=False)},
     tags=["operations"],
     opt={"is_public": True},
-    sync_to_thread=False,
 )
-def readyz(request: AnyRequest) -> Response[ReadyJson]:
+async def readyz(request: AnyRequest) -> Response[ReadyJson]:
     node = node_of(request)
-    parts = _parts(node)
+    parts = {**_parts(node), "log": await _log(node)}
     is_ready = all(part.is_ready for part in parts.values())
     return Response(ReadyJson(is_ready=is_ready, parts=parts), status_code=200 if is_ready else 503)
 
@@ -116,6 +118,17 @@ def _parts(node: Node) -> dict[str, PartState]:
     return parts
 
 
+async def _log(node: Node) -> PartState:
+    try:
+        async with asyncio.timeout(LOG_TIMEOUT_S):
+            head = await asyncio.to_thread(node.feed.head)
+    except (RetryableError, TerminalError) as error:
+        return PartState(is_ready=False, detail=error.reason)
+    except TimeoutError:
+        return PartState(is_ready=False, detail=f"was not read within {LOG_TIMEOUT_S:g} s")
+    return PartState(is_ready=True, detail=f"read up to position {head}")
+
+
 class NodeCollector:
     """The node's figures for Prometheus. Those of other processes come with their last health."""
 
@@ -143,9 +156,17 @@ class NodeCollector:
         for figure in ("hits", "misses", "bypasses", "evictions", "refusals"):
             of_cache.add_metric([figure], getattr(cache, figure))
         of_cache.add_metric(["entries"], len(cache))
-        head = GaugeMetricFamily("recount_log_head", "The last position in the log", value=self._node.feed.head())
-        own: list[GaugeMetricFamily | CounterMetricFamily] = [replaced, of_cache, head, _corrections(self._node)]
-        return [*families.values(), *own, *_tallies(self._node), *_effects(self._node)]
+        own: list[GaugeMetricFamily | CounterMetricFamily] = [replaced, of_cache, _corrections(self._node)]
+        return [*families.values(), *own, *_head(self._node), *_tallies(self._node), *_effects(self._node)]
+
+
+def _head(node: Node) -> list[GaugeMetricFamily]:
+    """Nothing while the log cannot be read: then the other figures are wanted more than ever."""
+    try:
+        head = node.feed.head()
+    except RetryableError:
+        return []
+    return [GaugeMetricFamily("recount_log_head", "The last position in the log", value=head)]
 
 
 def _effects(node: Node) -> list[GaugeMetricFamily | CounterMetricFamily]:

@@ -11,6 +11,8 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
 
+from domain.errors import RetryableError
+
 log = structlog.get_logger("http")
 
 CONTENT_TYPE = "application/problem+json"
@@ -95,8 +97,8 @@ def _misfit(each: dict[str, Any]) -> str:
     return f"{'body' if key == 'data' else key}: {'is missing' if message == repr(key) else message}"
 
 
-def on_storage_away(request: Request[Any, Any, Any], error: OperationalError) -> Response[bytes]:
-    """The handler for a file that cannot be read or written now: it is locked for too long, or the disk is full."""
+def on_storage_away(request: Request[Any, Any, Any], error: OperationalError | RetryableError) -> Response[bytes]:
+    """The handler for a store that cannot be read or written now: locked for too long, away, or its disk is full."""
     log.error("storage_away", path=request.url.path, correlation_id=_correlation_id(request), reason=str(error))
     return problem_response(
         ProblemError(503, "storage.away", "this cannot be read or written now; try again", {"Retry-After": "1"})

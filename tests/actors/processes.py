@@ -14,16 +14,16 @@ from pathlib import Path
 
 from eventsourcing.persistence import StoredEvent
 
-from actors.recorder import open_log
+from actors.log import log_at
 from domain.errors import FencedError
 from tests.worlds import new_log, new_shard, record
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def append_batches(path: str, stream: str, batches: str, size: str) -> object:
+def append_batches(place: str, stream: str, batches: str, size: str) -> object:
     """Append batches to a stream; the positions of each."""
-    recorder = open_log(path)
+    recorder = log_at(place)
     ready()
     given = []
     for number in range(int(batches)):

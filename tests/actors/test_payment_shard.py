@@ -6,19 +6,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actors.payment_shard import Health, PaymentShard, ShardPlace, log_path
-from actors.recorder import open_log
+from actors.log import place_of
+from actors.payment_shard import Health, PaymentShard, ShardPlace
 from domain.codec import Submission, decode_replies, encode_submissions
 from domain.errors import FencedError
 from domain.ids import stream_id
 from domain.message import Accepted, Failed, Unchanged
 from domain.webhook import RecordSighting
 from tests.spec import NOON
-from tests.worlds import TENANT, facts_in, record
+from tests.worlds import TENANT, facts_in, new_log, record
 
 
 def hosted(data: Path, shard: int = 0, shard_count: int = 1) -> PaymentShard:
-    return PaymentShard(msgspec.msgpack.encode(ShardPlace(data=str(data), shard=shard, shard_count=shard_count)))
+    log = place_of("sqlite", data)
+    return PaymentShard(msgspec.msgpack.encode(ShardPlace(log=log, shard=shard, shard_count=shard_count)))
 
 
 def sighting() -> Submission:
@@ -33,7 +34,7 @@ def test_commands_as_bytes_are_decided_and_kept(tmp_path: Path) -> None:
     replies = decode_replies(shard.handle(batch))
 
     assert replies == [Accepted(version=1, position=1), Accepted(version=1, position=2), Unchanged(version=1)]
-    recorder = open_log(str(log_path(str(tmp_path))))
+    recorder = new_log(tmp_path)
     assert facts_in(recorder) == {"pi_1": ["stripe:evt_1"]}
     recorder.datastore.close()
 

@@ -12,7 +12,9 @@ from uuid import uuid4
 import pytest
 from eventsourcing.persistence import StoredEvent
 
+from actors.postgres_recorder import PostgresLogRecorder, open_postgres_log
 from actors.recorder import LogRecorder, open_log
+from tests.stores import Cell
 
 # The module of the cases also has some for ciphers, and imports their library, which nothing here needs.
 if find_spec("Crypto") is None:
@@ -25,15 +27,30 @@ if find_spec("Crypto") is None:
     del sys.modules["eventsourcing.cipher"]
 
 
-class WithoutPositions(LogRecorder):
+class WithoutPositions:
     """The cases for aggregate recorders insist that such a one returns no positions; an application's returns them."""
 
     def insert_events(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> None:
-        super().insert_events(stored_events, **kwargs)
+        super().insert_events(stored_events, **kwargs)  # type: ignore[misc]  # of the recorder that it is mixed into
 
 
-class OnFile:
-    """Gives the cases their recorder: a log in a new file, whose streams have names, not UUIDs."""
+class SqliteWithoutPositions(WithoutPositions, LogRecorder):
+    pass
+
+
+class PostgresWithoutPositions(WithoutPositions, PostgresLogRecorder):
+    pass
+
+
+class Cases:
+    """Gives the cases names of streams that are no UUIDs."""
+
+    def new_originator_id(self) -> str:
+        return f"payment:acme/{uuid4().hex}"
+
+
+class OnFile(Cases):
+    """Gives the cases their recorder: a log in a new file."""
 
     @pytest.fixture(autouse=True)
     def _on_file(self, tmp_path: Path) -> Iterator[None]:
@@ -45,21 +62,49 @@ class OnFile:
             reader.join()
         self._recorder.datastore.close()
 
-    def new_originator_id(self) -> str:
-        return f"payment:acme/{uuid4().hex}"
-
     def create_recorder(self) -> LogRecorder:
         return self._recorder
 
 
-class TestAggregateRecorder(OnFile, cases.AggregateRecorderTestCase):
+@pytest.mark.stack
+class OnPostgres(Cases):
+    """Gives the cases their recorder: a log in a new schema."""
+
+    @pytest.fixture(autouse=True)
+    def _on_postgres(self, cell: Cell) -> Iterator[None]:
+        before = set(threading.enumerate())
+        self._recorder = open_postgres_log(cell.address)
+        pool = set(threading.enumerate()) - before
+        yield
+        for reader in set(threading.enumerate()) - before - pool:
+            reader.join()
+        self._recorder.datastore.close()
+
+    def create_recorder(self) -> PostgresLogRecorder:
+        return self._recorder
+
+
+class TestSqliteAggregateRecorder(OnFile, cases.AggregateRecorderTestCase):
     def create_recorder(self) -> LogRecorder:
-        return WithoutPositions(self._recorder.datastore)
+        return SqliteWithoutPositions(self._recorder.datastore)
 
 
-class TestApplicationRecorder(OnFile, cases.ApplicationRecorderTestCase[LogRecorder]):
+class TestSqliteApplicationRecorder(OnFile, cases.ApplicationRecorderTestCase[LogRecorder]):
     pass
 
 
-class TestNonInterleavingPositions(OnFile, cases.NonInterleavingNotificationIDsBaseCase):
+class TestSqliteNonInterleavingPositions(OnFile, cases.NonInterleavingNotificationIDsBaseCase):
+    pass
+
+
+class TestPostgresAggregateRecorder(OnPostgres, cases.AggregateRecorderTestCase):
+    def create_recorder(self) -> PostgresLogRecorder:
+        return PostgresWithoutPositions(self._recorder.datastore)
+
+
+class TestPostgresApplicationRecorder(OnPostgres, cases.ApplicationRecorderTestCase[PostgresLogRecorder]):
+    pass
+
+
+class TestPostgresNonInterleavingPositions(OnPostgres, cases.NonInterleavingNotificationIDsBaseCase):
     pass

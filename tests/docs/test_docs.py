@@ -40,8 +40,10 @@ METRIC_RE = re.compile(r"\brecount_[a-z_]+")
 TEST_RE = re.compile(r"`(test_[a-z0-9_]+)`")
 SNAKE_RE = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+")
 LINK_RE = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-# Ids of examples, and names of Ray's and of Stripe's interface.
-FOREIGN_NAMES = {"re_1", "session_latest", "whsec_acme_dev"}
+# Ids of examples, and names of Ray's, Stripe's and PostgreSQL's interface.
+FOREIGN_NAMES = {"re_1", "session_latest", "whsec_acme_dev"} | {
+    *("pg_dump", "pg_snapshot_xmin", "synchronous_standby_names", "target_session_attrs")
+}
 # Where this was written is nobody's business; what matters is in the repository.
 WORKPLACE_RE = re.compile(r"/work/|/root/|/home/\w|\.\./shared|shared/data")
 

@@ -46,7 +46,7 @@ def test_a_whole_file_is_read() -> None:
         ("[ray]\nindex_shards = 65", "ray.index_shards: 1 to 64"),
         ("[ray]\nintakes = -1", "ray.intakes: 1 to 64"),
         ("[ray]\nintakes = '1'", "int"),
-        ("[store]\nurl = 'oracle'", 'store.url = "sqlite"'),
+        ("[store]\nurl = 'oracle'", 'store.url: "sqlite"'),
         (f"[shard]\naggregates_max = {BATCH_MAX - 1}", f"at least {BATCH_MAX}"),
         ("[tenants.Acme]", "lower-case"),
         ("[tenants.acme.sources.'Stripe!']", "lower-case"),

@@ -124,7 +124,7 @@ def test_what_is_no_setting_in_the_environment_is_named(environment: dict[str, s
         ("[tenants.acme]\napi_keys = ['short']", "api key"),
         ("[tenants.a]\napi_keys = ['the-same-key']\n[tenants.b]\napi_keys = ['the-same-key']", "api key"),
         ("[tenants.acme.sources.stripe]\nsecret = 'x'", "`secret`"),
-        ("[store]\nurl = 'postgresql://'", "store.url"),
+        ("[store]\nurl = 'mysql://'", "store.url"),
         ("data = ", "not TOML"),
     ],
 )

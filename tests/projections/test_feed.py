@@ -7,25 +7,30 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from actors.recorder import LogRecorder, open_log
+from actors.recorder import open_log
+from domain.errors import RetryableError, TerminalError
 from domain.payment_saga import FactRecorded, PaymentLinked
-from projections.feed import Feed, LogEntry, Page, SqliteFeed
-from tests.worlds import link, new_log, new_shard, numbered, record
+from projections.feed import Feed, LogEntry, LogFeed, Page, SqliteFeed
+from projections.feeds import feed_at
+from projections.postgres import is_address
+from projections.postgres_feed import PostgresFeed
+from tests.stores import Cell, Recorder, recorder_at
+from tests.worlds import link, new_shard, numbered, record
 
 FACTS = "payment.fact_recorded"
 LINKS = "payment.linked"
 
 
 @pytest.fixture
-def recorder(tmp_path: Path) -> Iterator[LogRecorder]:
-    log = new_log(tmp_path)
+def recorder(place: str) -> Iterator[Recorder]:
+    log = recorder_at(place)
     yield log
     log.datastore.close()
 
 
 @pytest.fixture
-def feed(recorder: LogRecorder, tmp_path: Path) -> Iterator[SqliteFeed]:
-    reading = SqliteFeed(str(tmp_path / "log.sqlite"))
+def feed(recorder: Recorder, place: str) -> Iterator[LogFeed]:
+    reading = feed_at(place)
     yield reading
     reading.close()
 
@@ -39,7 +44,7 @@ def test_an_empty_log_has_nothing_to_read(feed: Feed) -> None:
     assert feed.read(0, limit=10) == Page(entries=[], position=0)
 
 
-def test_pages_cover_the_log_in_order(feed: Feed, recorder: LogRecorder) -> None:
+def test_pages_cover_the_log_in_order(feed: Feed, recorder: Recorder) -> None:
     new_shard(recorder).handle([record(number) for number in range(1, 8)])
     seen: list[int] = []
     at = 0
@@ -52,7 +57,7 @@ def test_pages_cover_the_log_in_order(feed: Feed, recorder: LogRecorder) -> None
     assert feed.read(at, limit=3) == Page(entries=[], position=7)
 
 
-def test_other_topics_are_left_out_and_moved_past(feed: Feed, recorder: LogRecorder) -> None:
+def test_other_topics_are_left_out_and_moved_past(feed: Feed, recorder: Recorder) -> None:
     new_shard(recorder).handle([record(1), link("ch_1", "pi_1"), record(2), link("ch_2", "pi_1"), record(3)])
 
     all_links = feed.read(0, limit=10, topics=[LINKS])
@@ -63,23 +68,32 @@ def test_other_topics_are_left_out_and_moved_past(feed: Feed, recorder: LogRecor
     assert positions(feed.read(0, limit=10, topics=[LINKS, FACTS])) == [1, 2, 3, 4, 5]
 
 
-class WhileAppending(SqliteFeed):
+class WhileAppending:
     """A feed beside a writer that appends an event whenever the head has just been read."""
 
-    def __init__(self, path: str, recorder: LogRecorder) -> None:
-        super().__init__(path)
-        self._shard = new_shard(recorder)
-        self._number = 0
+    recorder: Recorder
+    number = 0
 
     def head(self) -> int:
-        head = super().head()
-        self._number += 1
-        self._shard.handle([record(self._number)])
+        head: int = super().head()  # type: ignore[misc]  # of the feed that it is mixed into
+        if not self.number:
+            self.shard = new_shard(self.recorder)
+        self.number += 1
+        self.shard.handle([record(self.number)])
         return head
 
 
-def test_what_is_appended_while_a_page_is_read_comes_with_the_next(recorder: LogRecorder, tmp_path: Path) -> None:
-    feed = WhileAppending(str(tmp_path / "log.sqlite"), recorder)
+class SqliteWhileAppending(WhileAppending, SqliteFeed):
+    pass
+
+
+class PostgresWhileAppending(WhileAppending, PostgresFeed):
+    pass
+
+
+def test_what_is_appended_while_a_page_is_read_comes_with_the_next(recorder: Recorder, place: str) -> None:
+    feed = (PostgresWhileAppending if is_address(place) else SqliteWhileAppending)(place)
+    feed.recorder = recorder
     seen: list[int] = []
     at = 0
     for _ in range(10):
@@ -91,7 +105,7 @@ def test_what_is_appended_while_a_page_is_read_comes_with_the_next(recorder: Log
     feed.close()
 
 
-def test_a_stream_is_read_by_itself_in_order(feed: Feed, recorder: LogRecorder) -> None:
+def test_a_stream_is_read_by_itself_in_order(feed: Feed, recorder: Recorder) -> None:
     new_shard(recorder).handle([record(1), record(1, "pi_2"), link("pi_1", "pi_9")])
 
     first, second = feed.stream("payment:acme/pi_1")
@@ -111,9 +125,44 @@ def test_an_entry_knows_its_tenant_and_key() -> None:
         entry.envelope()
 
 
-def test_a_feed_cannot_write(feed: SqliteFeed) -> None:
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        feed._connection.execute("DELETE FROM stored_events")
+def test_the_newest_streams_of_a_name_are_found(feed: LogFeed, recorder: Recorder) -> None:
+    new_shard(recorder).handle(
+        [record(1, "pi_B"), record(1, "pi_a"), link("pi_B", "pi_9"), record(1, "pi_\u00e9"), record(1, "qi_1")]
+    )
+
+    found = feed.latest_streams("payment:acme/pi_", limit=10)
+
+    assert found == [("payment:acme/pi_\u00e9", 4), ("payment:acme/pi_B", 3), ("payment:acme/pi_a", 2)]
+    assert feed.latest_streams("payment:acme/pi_", limit=1, before=4) == found[1:2]
+    assert feed.latest_streams("payment:acme/pi_", limit=10, topic=LINKS) == found[1:2]
+    assert feed.latest_streams("payment:acme/pi_", limit=10, before=3, topic=LINKS) == []
+
+
+def test_names_are_in_the_order_of_their_bytes(feed: LogFeed, recorder: Recorder) -> None:
+    """Another order would put other names into the range of a prefix."""
+    new_shard(recorder).handle([record(1, key) for key in ("b", "B", "_", "~", "\u00e9")])
+
+    assert [stream for stream, _ in feed.latest_streams("payment:acme/B", limit=10)] == ["payment:acme/B"]
+    assert len(feed.latest_streams("payment:acme/", limit=10)) == 5
+
+
+def test_a_feed_cannot_write(feed: LogFeed) -> None:
+    if isinstance(feed, SqliteFeed):
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            feed._connection.execute("DELETE FROM stored_events")
+    else:
+        assert isinstance(feed, PostgresFeed)
+        with pytest.raises(RetryableError, match="read-only"):
+            feed._rows("DELETE FROM stored_events")
+
+
+@pytest.mark.stack
+def test_a_place_without_a_log_will_not_do(cell: Cell) -> None:
+    feed = feed_at(cell.address)
+
+    with pytest.raises(TerminalError, match=r"(?s)stored_events.*store\.url"):
+        feed.head()
+    feed.close()
 
 
 def test_any_directory_may_hold_the_log(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.errors import FencedError
+from domain.errors import FencedError, TerminalError
 from domain.payment_saga import PassDeadline, ResolveEscalation
 from projections.outbox import Outbox, Room
 from tests.domain.examples import at
@@ -67,6 +67,17 @@ def test_an_event_that_cannot_be_read_does_not_stop_the_others(world: World, tmp
     world.outbox.follow()
 
     assert claimed(world, Room(tenant_max=9)) == ["n2"]
+
+
+def test_a_log_that_ends_before_what_was_read_is_another_one(world: World, tmp_path: Path) -> None:
+    world.request("n1")
+    world.outbox.follow()
+    world.outbox.check_log()
+    (tmp_path / "other").mkdir()
+    other = World(tmp_path / "other")
+
+    with pytest.raises(TerminalError, match="store copy"):
+        Outbox(tmp_path / "outbox.sqlite", other.feed).check_log()
 
 
 def test_the_last_one_that_opened_the_outbox_owns_it(world: World) -> None:

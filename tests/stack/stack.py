@@ -5,7 +5,6 @@ import os
 import re
 import select
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -18,7 +17,10 @@ from typing import Any, Self
 
 import httpx
 
-from domain.codec import Envelope, decode_envelope
+from actors.log import place_of
+from domain.codec import Envelope
+from gateway.bootstrap import load_settings
+from projections.feeds import feed_at
 from simulations.disorder import stripe_headers
 from tests.stack.processes import alive, descendants, name_of
 
@@ -222,14 +224,11 @@ class Stack:
             cursor = {"cursor": page["cursor"]}
 
     def log(self, after: int = 0) -> list[tuple[int, str, Envelope]]:
-        """The log from a position on, as it lies in its file: position, stream, envelope."""
-        with sqlite3.connect(f"file:{self.data / 'log.sqlite'}?mode=ro", uri=True) as connection:
-            rows = connection.execute(
-                "SELECT position, originator_id, state FROM stored_events WHERE position > ? ORDER BY position",
-                (after,),
-            ).fetchall()
-        connection.close()
-        return [(position, stream, decode_envelope(state)) for position, stream, state in rows]
+        """The log from a position on, as it lies in its store: position, stream, envelope."""
+        feed = feed_at(place_of(load_settings(self.config, environment={}).store.url, self.data))
+        entries = feed.read(after, limit=1_000_000).entries
+        feed.close()
+        return [(entry.position, entry.stream, entry.envelope()) for entry in entries]
 
 
 def _lines(file: Path) -> Iterator[Json]:

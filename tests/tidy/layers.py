@@ -23,7 +23,22 @@ IMPURE_BUILTINS = {
 ONLY_IN: Mapping[str, frozenset[str]] = {
     "ray": frozenset({"actors/remote.py"}),
     "eventsourcing": frozenset(
-        {"actors/journal.py", "actors/recorder.py", "projections/feed.py", "simulations/world_store.py"}
+        {
+            "actors/journal.py",
+            "actors/log.py",
+            "actors/postgres_recorder.py",
+            "actors/recorder.py",
+            "simulations/bench_store.py",
+            "simulations/world_store.py",
+        }
+    ),
+    "psycopg": frozenset(
+        {
+            "actors/postgres_recorder.py",
+            "projections/postgres.py",
+            "projections/postgres_feed.py",
+            "simulations/postgres_server.py",
+        }
     ),
 }
 # The environment is read once, where the parts are put together, and written for libraries that take nothing else.

