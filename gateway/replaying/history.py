@@ -12,12 +12,14 @@ from pathlib import Path
 
 import msgspec
 
-from actors.payment_shard import log_path
+from actors.log import place_of
 from actors.recorder import open_log
 from domain.errors import TerminalError
 from domain.ids import split_stream_id
 from domain.settings import NodeSettings
 from projections.feed import Feed, LogEntry, SqliteFeed
+from projections.feeds import feed_at
+from projections.postgres import is_address
 
 FILE = "history.sqlite"
 PAGE = 5_000
@@ -69,10 +71,10 @@ def moment(text: str) -> Moment:
 
 def live_feed(settings: NodeSettings) -> Feed:
     """The node's log, for reading alone; a node may be running on it. Raises `TerminalError` if there is none."""
-    path = log_path(settings.data)
-    if not path.exists():
-        raise TerminalError(f"there is no log in {str(path.parent)!r}; name the node's directory with --data")
-    return SqliteFeed(str(path))
+    place = place_of(settings.store.url, Path(settings.data))
+    if not is_address(place) and not Path(place).exists():
+        raise TerminalError(f"there is no log in {str(settings.data)!r}; name the node's directory with --data")
+    return feed_at(place)
 
 
 def write_history(feed: Feed, directory: Path, until: Moment, *, tenant: str = "", show: Show = unseen) -> Reached:
