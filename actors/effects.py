@@ -83,6 +83,7 @@ class EffectRunner:
         self._at_point = at_point
         self._breakers = Breakers(self._settings, clock_s=clock_s, on_change=_tell_breaker)
         self._under_way: dict[asyncio.Task[None], str] = {}
+        self._ended = asyncio.Event()
         self.stats = EffectStats()
 
     async def run(self) -> None:
@@ -99,12 +100,28 @@ class EffectRunner:
                     await self._pause(PAUSE_AFTER_ERROR_S)
                     continue
                 if not is_busy:
-                    await self._pause(POLL_S)
+                    await self.idle()
         finally:
             under_way = list(self._under_way)
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def idle(self) -> None:
+        """Until an effect has ended, which makes room and may have led to the next one, or it is time to look again."""
+        waits = [asyncio.ensure_future(self._pause(POLL_S)), asyncio.create_task(self._ended.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+        self._ended.clear()
+
+    @property
+    def under_way(self) -> int:
+        """How many effects are in hand."""
+        return len(self._under_way)
 
     async def turn(self) -> bool:
         """Read on in the log, pass deadlines, begin what is due. Returns whether there may be more to do at once."""
@@ -134,8 +151,12 @@ class EffectRunner:
             self._breakers.begin(_account(each))
             task = asyncio.create_task(self._carry_out(each))
             self._under_way[task] = each.effect.tenant
-            task.add_done_callback(self._under_way.pop)
+            task.add_done_callback(self._has_ended)
         return is_late or len(claimed) == free
+
+    def _has_ended(self, task: asyncio.Task[None]) -> None:
+        del self._under_way[task]
+        self._ended.set()
 
     async def settled(self) -> None:
         """Returns once nothing that was begun is under way."""

@@ -1,11 +1,13 @@
 """The `recount` command: the gateway's commands, and those that need a simulated world."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
+from rich.table import Table
 
 from gateway.cli import app, data, one_line_errors, run, talk
 from simulations.simulate_cli import simulate
@@ -46,6 +48,16 @@ def _report(figures: msgspec.Struct, target: str, json: Path | None) -> None:
     talk.print(f"target {'met' if is_met else 'MISSED'}: {target}", style="green" if is_met else "red", markup=False)
     if not is_met:
         raise typer.Exit(1)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Figures for a person: the first column is words, the others are numbers."""
+    table = Table()
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    talk.print(table)
 
 
 def _say(words: str) -> None:
@@ -106,6 +118,21 @@ def bench_replay(
     with one_line_errors(), tempfile.TemporaryDirectory(prefix="recount-bench-") as directory:
         figures = bench_replay(Path(directory), webhooks, _say)
     _report(figures, "50,000 events/s folded", json)
+
+
+@bench.command("saga")
+def bench_saga(
+    sagas: Annotated[int, typer.Option(min=100, help="how many of ours")] = 5_000,
+    peer_sagas: Annotated[int, typer.Option(min=50, help="how many of each configuration of DBOS")] = 300,
+    json: Json = None,
+) -> None:
+    """Sagas per second, beside DBOS Transact running the same saga on the same kind of store in the same run."""
+    from simulations.bench_saga import bench_saga, rows
+
+    with one_line_errors(), tempfile.TemporaryDirectory(prefix="recount-bench-") as directory:
+        figures = bench_saga(Path(directory), sagas, peer_sagas, _say)
+    _table(["", "sagas", "sagas/s", "of ours"], rows(figures))
+    _report(figures, "10 times the rate of DBOS in its quickest configuration", json)
 
 
 @bench.command("privacy")
