@@ -135,6 +135,19 @@ def bench_saga(
     _report(figures, "10 times the rate of DBOS in its quickest configuration", json)
 
 
+@bench.command("corrections")
+def bench_corrections(
+    answers: Annotated[int, typer.Option(min=10_000, help="how many are in the ledger")] = 100_000, json: Json = None
+) -> None:
+    """From a late fact to exactly the corrections that it leads to, with all the answers and with a tenth of them."""
+    from simulations.bench_corrections import bench_corrections, rows
+
+    with one_line_errors(), tempfile.TemporaryDirectory(prefix="recount-bench-") as directory:
+        figures = run(lambda: bench_corrections(Path(directory), answers, _say))
+    _table(["", "corrections", "p50", "p95", "max", "missing / unfounded"], rows(figures))
+    _report(figures, "corrections out within 1 s, exactly the right ones, at most 1.5 times a tenth's time", json)
+
+
 @bench.command("privacy")
 def bench_privacy(
     texts: Annotated[Path | None, typer.Option(help="labelled texts in the format of presidio-research")] = None,
