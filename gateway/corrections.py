@@ -16,7 +16,7 @@ import structlog
 
 from domain.answer import JudgeAnswer, untrue
 from domain.codec import Submission
-from domain.effects import Effect, RequestEffect, effect_key
+from domain.effects import ERRAND_ATTEMPTS_MAX, Effect, RequestEffect, effect_key
 from domain.errors import RetryableError
 from domain.evidence import PaymentEvidence, evidence
 from domain.fact import RecordedFact
@@ -341,6 +341,7 @@ def effect_of(tenant: str, found: AnswerFound, told: Correction, chat: Chat | No
         topic="answer.invalidated" if told.is_wrong else "answer.reinstated",
         text=body if chat is None else found.text,
         reason="an answer was wrong when it was given" if told.is_wrong else "an answer was right after all",
+        attempts_max=ERRAND_ATTEMPTS_MAX,
         not_after=found.judged_at + SEND_WITHIN if chat is None else chat.ends_at,
     )
 

@@ -38,6 +38,7 @@ from gateway.conversations import Answerer
 from gateway.corrections import SCHEMA as CORRECTIONS_SCHEMA
 from gateway.corrections import Corrector, ways_of
 from gateway.credentials import Credentials
+from gateway.effects.http import make_client
 from gateway.effects.ports import chats, ports_of
 from gateway.intake_host import IntakeHost, IntakePlace
 from gateway.ledger import Ledger
@@ -265,7 +266,8 @@ class Node:
 
     async def _start_effects(self) -> None:
         """What was decided is done in the world, and what is commanded over the bus is decided."""
-        client = httpx.AsyncClient()
+        # A connection for each that may be under way: nobody waits for another's slow provider.
+        client = make_client(connections_max=self.settings.effects.at_once_max)
         self._stops.append(client.aclose)
         self.outbox = Outbox(self.data / "projectors" / "outbox.sqlite", SqliteFeed(str(log_path(str(self.data)))))
         self.effects = EffectRunner(

@@ -202,10 +202,13 @@ class Outbox:
 
         Each is told again after `again_s`, until the log has it.
         """
-        with self._store.writing(self._store.position()) as connection:
+        with self._store.reading() as connection:
             rows = connection.execute(
                 "SELECT stream, trace FROM deadlines WHERE due_at<=? ORDER BY due_at LIMIT ?", (_us(now), limit)
             ).fetchall()
+        if not rows:
+            return []
+        with self._store.writing(self._store.position()) as connection:
             later = _us(now + timedelta(seconds=again_s))
             connection.executemany("UPDATE deadlines SET due_at=? WHERE stream=?", [(later, row[0]) for row in rows])
         return [(StreamId(stream), msgspec.msgpack.decode(trace, type=Trace)) for stream, trace in rows]

@@ -23,6 +23,7 @@ from actors.payment_shard import KINDS, ROLE, log_path, new_id, now
 from actors.recorder import open_log
 from actors.router import Router
 from actors.shard import Shard
+from actors.telemetry import configure_logging
 from domain.answer import AnswerGiven, AnswerInvalidated, AnswerRecord, Basis, stated
 from domain.codec import AnyEvent, Submission, tag_of
 from domain.errors import TerminalError
@@ -94,6 +95,7 @@ class CorrectionsReport(msgspec.Struct, frozen=True, kw_only=True):
 
 async def bench_corrections(directory: Path, answers: int, say: Callable[[str], None]) -> CorrectionsReport:
     """Raises `TerminalError` if a correction does not come within `TIMEOUT_S`."""
+    configure_logging("info", file=directory / "bench.jsonl")
     async with AsyncExitStack() as stack:
         server = NatsServer(directory / "nats", port=0, on_event=lambda event, fields: None)
         await server.start()

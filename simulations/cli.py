@@ -122,8 +122,8 @@ def bench_replay(
 
 @bench.command("saga")
 def bench_saga(
-    sagas: Annotated[int, typer.Option(min=100, help="how many of ours")] = 5_000,
-    peer_sagas: Annotated[int, typer.Option(min=50, help="how many of each configuration of DBOS")] = 300,
+    sagas: Annotated[int, typer.Option(min=100, help="how many of ours in each round")] = 3_000,
+    peer_sagas: Annotated[int, typer.Option(min=50, help="how many of each configuration of DBOS")] = 150,
     json: Json = None,
 ) -> None:
     """Sagas per second, beside DBOS Transact running the same saga on the same kind of store in the same run."""

@@ -7,7 +7,7 @@ from datetime import datetime
 import httpx
 import msgspec
 
-from domain.effects import Failed
+from domain.effects import Failed, not_asked
 from gateway.polling_http import retry_after_s
 
 TIMEOUT_S = 20.0
@@ -33,8 +33,11 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 def make_client(*, connections_max: int = CONNECTIONS_MAX) -> httpx.AsyncClient:
     """A client for effects. It follows no redirect, which would carry a credential to another host."""
     limits = httpx.Limits(max_connections=connections_max, max_keepalive_connections=connections_max)
-    timeout = httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-    return httpx.AsyncClient(limits=limits, timeout=timeout, follow_redirects=False)
+    return httpx.AsyncClient(limits=limits, timeout=_timeout(TIMEOUT_S), follow_redirects=False)
+
+
+def _timeout(timeout_s: float) -> httpx.Timeout:
+    return httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
 
 
 async def exchange(
@@ -53,7 +56,8 @@ async def exchange(
     try:
         async with (
             asyncio.timeout(timeout_s),
-            client.stream(method, url, headers=dict(headers), content=content) as response,
+            # Said with every request: a client's own timeouts are whatever it was made with.
+            client.stream(method, url, headers=dict(headers), content=content, timeout=_timeout(timeout_s)) as response,
         ):
             body = bytearray()
             async for part in response.aiter_bytes():
@@ -61,11 +65,11 @@ async def exchange(
                 if len(body) > BODY_BYTES_MAX:
                     return Failed(retryable=False, reason="http.too_large")
             return Response(status=response.status_code, headers=response.headers, body=bytes(body))
-    except (TimeoutError, httpx.TimeoutException) as error:
-        # Whoever waits for a connection of our own pool has met nobody who could be at fault.
-        return Failed(
-            retryable=True, reason="http.timeout", is_account_at_fault=not isinstance(error, httpx.PoolTimeout)
-        )
+    except httpx.PoolTimeout:
+        # Whoever waits for a connection of our own pool has met nobody.
+        return not_asked("http.timeout", retryable=True)
+    except (TimeoutError, httpx.TimeoutException):
+        return Failed(retryable=True, reason="http.timeout")
     except httpx.TransportError:
         return Failed(retryable=True, reason="http.unreachable")
 
