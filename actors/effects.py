@@ -119,8 +119,11 @@ class EffectRunner:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
 
-    async def idle(self) -> None:
-        """Until an effect has ended, which makes room and may have led to the next one, or it is time to look again."""
+    async def idle(self) -> bool:
+        """Until an effect has ended, which makes room and may have led to the next one, or it is time to look again.
+
+        Returns whether one has ended.
+        """
         waits = [asyncio.ensure_future(self._pause(POLL_S)), asyncio.create_task(self._ended.wait())]
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -128,7 +131,9 @@ class EffectRunner:
             for each in waits:
                 each.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
+        has_ended = self._ended.is_set()
         self._ended.clear()
+        return has_ended
 
     @property
     def under_way(self) -> int:

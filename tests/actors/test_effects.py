@@ -12,7 +12,8 @@ import pytest
 from actors.effects import EffectRunner
 from actors.payment_shard import KINDS
 from domain.codec import Submission
-from domain.effects import Done, Failed, effect_key, not_asked
+from domain.effects import Done, Effect, Failed, RequestEffect, effect_key, not_asked
+from domain.ids import stream_id
 from domain.message import Reply
 from domain.payment_saga import CONFLICT_SETTLES, RecordFact
 from domain.settings import EffectSettings
@@ -332,16 +333,23 @@ async def test_an_effect_that_has_ended_wakes_the_loop(world: World) -> None:
     """What it leads to is due at once: it does not wait for the next look at the clock."""
     pull, cancel = Provider(Done(facts=(reading("pending", 1),))), Provider(Done(facts=(reading("canceled", 601),)))
 
+    is_idle = asyncio.Event()
+
     async def never(_: float) -> None:
+        if pull.asked:
+            is_idle.set()
         await asyncio.Event().wait()
 
     world.start(on_timeout="cancel")
     world.seconds = 600
+    pull.is_free.clear()
     runner = world.runner({"pull": pull, "cancel": cancel}, pause=never)
-    while await runner.turn() or not runner.under_way:
-        continue
+    await runner.turn()
+    await runner.turn()
     task = asyncio.create_task(runner.run())
     async with asyncio.timeout(5):
+        await is_idle.wait()
+        pull.is_free.set()
         await cancel.is_asked.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -350,8 +358,13 @@ async def test_an_effect_that_has_ended_wakes_the_loop(world: World) -> None:
 async def test_what_was_performed_further_on_in_a_long_log_is_not_performed_again(world: World) -> None:
     notify = Provider()
     runner = world.runner({"notify": notify})
-    for number in range(PAGE_MAX):
-        world.request(f"n{number}")
+    wishes = [Effect(kind="notify", due_at=at(0), key=f"n{number}") for number in range(PAGE_MAX)]
+    world.shard.handle(
+        [
+            Submission(stream=stream_id("effect", "acme", wish.key), command=RequestEffect(effect=wish))
+            for wish in wishes
+        ]
+    )
     await world.perform(runner)
     world.outbox.close()
     (world.directory / "outbox.sqlite").unlink()

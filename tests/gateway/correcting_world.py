@@ -25,6 +25,7 @@ from domain.codec import Submission
 from domain.effects import Effect, EffectRequested
 from domain.errors import RetryableError
 from domain.fact import Fact, RecordedFact
+from domain.ids import split_stream_id
 from domain.message import Failed, Reply, Trace
 from domain.payment import view
 from domain.payment_saga import FactRecorded, PaymentLinked, RecordFact
@@ -73,6 +74,8 @@ class World:
         self.published: list[tuple[str, dict[str, Any]]] = []
         self.is_bus_away = False
         self.judged: list[Submission] = []
+        # What the ledger says to judgements instead of entering them, by tenant.
+        self.refusals: dict[str, Failed] = {}
         self.feed = SqliteFeed(str(directory / "log.sqlite"))
 
     def corrector(self, at_point: Callable[[str], None] = lambda point: None, *, files: str = "files") -> Corrector:
@@ -95,7 +98,8 @@ class World:
 
     async def _judge(self, batch: Sequence[Submission]) -> list[Reply]:
         self.judged += batch
-        return await self._ledger.judge(batch)
+        refusal = self.refusals.get(split_stream_id(batch[0].stream)[1]) if batch else None
+        return await self._ledger.judge(batch) if refusal is None else [refusal for _ in batch]
 
     async def _publish(self, subject: str, payload: bytes) -> None:
         if self.is_bus_away:
@@ -131,8 +135,11 @@ class World:
             "as_of": max([self.clock(), *(payment.occurred_at for payment in views)]),
             "given_at": self.clock(),
             "basis": Basis(known_to=known_to),
+            "tenant": TENANT,
+            **fields,
         }
-        await self._ledger.enter(TENANT, AnswerRecord(**{**given, **fields}), Trace(correlation_id=f"c-{answer_id}"))
+        tenant = given.pop("tenant")
+        await self._ledger.enter(tenant, AnswerRecord(**given), Trace(correlation_id=f"c-{answer_id}"))
 
     async def repeat(self, answer_id: str) -> None:
         await self._ledger.repeat(TENANT, answer_id)

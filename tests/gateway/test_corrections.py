@@ -13,7 +13,9 @@ from domain.codec import Submission
 from domain.conversation import AnswerMessage, Message, RecordMessage, RequestErasure
 from domain.fact import Fact
 from domain.ids import stream_id
-from domain.settings import NotifySettings, TenantSettings
+from domain.message import Failed
+from domain.payment_saga import RecordFact
+from domain.settings import EffectSettings, NotifySettings, TenantSettings
 from gateway.conversations import REPLY_WITHIN
 from gateway.corrections import SEND_WITHIN, Corrector, ways_of
 from projections.feed import LogEntry, SqliteFeed
@@ -290,6 +292,50 @@ async def test_a_correction_waits_for_the_bus_and_the_customer_does_not(world: W
         "answer.invalidated"
     ]
     assert len(world.effects()) == 1
+
+
+async def test_a_tenant_whose_answers_cannot_be_judged_now_keeps_no_other_tenant_waiting(world: World) -> None:
+    await told_wrongly(world)
+    await world.answer("b-1", PAYMENT, tenant="globex")
+    for told in (CAPTURED, REFUNDED, FAILED):
+        world.tell(Submission(stream=stream_id("payment", "globex", PAYMENT), command=RecordFact(fact=told)))
+    world.fact(FAILED)
+    world.refusals["acme"] = Failed(reason="the log cannot commit now", retryable=True)
+    corrector = world.corrector()
+    for _ in range(3):
+        await corrector.turn()
+    assert world.wrong().keys() == {"b-1"}
+    assert corrector.position < world.head()
+
+    world.refusals.clear()
+    await settle(corrector, world.head)
+
+    assert world.wrong().keys() == {"a-1", "b-1"}
+
+
+async def test_a_judgement_that_can_never_be_entered_is_let_go(world: World) -> None:
+    await told_wrongly(world)
+    world.fact(FAILED)
+    world.refusals["acme"] = Failed(reason="the batch cannot be encoded", retryable=False)
+
+    with capture_logs() as lines:
+        await corrected(world)
+
+    assert [line["code"] for line in lines if line["event"] == "answer_not_judged"] == ["the batch cannot be encoded"]
+
+
+async def test_what_tells_of_a_correction_is_tried_for_as_long_as_it_makes_sense(world: World) -> None:
+    """An endpoint that is away for an hour hears of it all the same."""
+    world.ways = ["notify"]
+    await told_wrongly(world)
+    world.fact(FAILED)
+    await corrected(world)
+
+    [effect] = world.effects()
+
+    assert effect.not_after is not None
+    longest_s = effect.attempts_max * EffectSettings().retry_max_s / 2
+    assert timedelta(seconds=longest_s) > SEND_WITHIN / 2
 
 
 def chat(*commands: Any) -> list[Submission]:
