@@ -73,6 +73,7 @@ def sagas(
     Exits 1 if money was made, lost or refunded twice, if a saga is stuck, or if a payment view differs from the books.
     """
     from actors.telemetry import configure_logging
+    from simulations.sagas import PHASES
     from simulations.sagas_checks import complaints, rows
     from simulations.sagas_run import run_sagas
 
@@ -80,10 +81,10 @@ def sagas(
     configure_logging("critical")
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
     with one_line_errors(), Progress(*columns, console=talk, transient=True) as progress:
-        task = progress.add_task("", total=None)
+        task = progress.add_task("", total=sum(phase.turns for phase in PHASES))
 
-        def on_turn(phase: str, done: int, turns: int) -> None:
-            progress.update(task, completed=done, total=turns, description=phase)
+        def on_turn(phase: str) -> None:
+            progress.update(task, advance=1, description=phase)
 
         figures = run(lambda: run_sagas(sagas=sagas, seed=seed, faulty=faulty, on_turn=on_turn))
     table = Table(show_header=False)
