@@ -24,7 +24,7 @@ from domain.errors import RetryableError, TerminalError
 from domain.ids import StreamId, stream_id
 from domain.message import Failed, Trace
 from domain.payment_policy import Policy
-from domain.payment_saga import ResolveEscalation, StartPayment
+from domain.payment_saga import Resolution, ResolveEscalation, StartPayment
 from domain.polling import PollSettings
 from domain.settings import BATCH_MAX, EffectSettings
 from domain.sharding import BUCKET_COUNT
@@ -51,6 +51,9 @@ TIMEOUT_S = 2.0
 # Virtual seconds: while a call hangs for `TIMEOUT_S`, days may pass.
 LEASE_S = 365 * 86_400.0
 HAPPENING_AT_ONCE = 2
+# A reading is four calls, so that a third of them fail: five in a row are no news, and while a circuit is open the time
+# in which it would close stands still.
+BREAKER_FAILURES = 25
 # How often a person looks at one payment; what is still open then stays with them.
 RESOLUTIONS_MAX = 2
 STEPS = (
@@ -93,7 +96,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
 
 
 PHASES = (
-    Phase(name="payments are started", turns=12, turn=timedelta(minutes=5), happening=0.02),
+    Phase(name="payments are started", turns=12, turn=timedelta(minutes=5), happening=0.05),
     Phase(name="deadlines pass", turns=12, turn=timedelta(minutes=5), happening=0.08),
     Phase(name="two days", turns=24, turn=timedelta(hours=2), happening=0.015),
     Phase(name="refunds fail after a month", turns=17, turn=timedelta(days=2)),
@@ -146,7 +149,7 @@ class Sagas:
             owner="sagas",
             clock=self.clock,
             clock_s=lambda: self.clock().timestamp(),
-            settings=EffectSettings(lease_s=LEASE_S),
+            settings=EffectSettings(lease_s=LEASE_S, breaker_failures=BREAKER_FAILURES),
             jitter=rng.random,
         )
         self._poller = self._new_poller(url, client, journal)
@@ -289,7 +292,7 @@ class Sagas:
         batch = []
         for tenant, payment_id, number, reason in self._asked():
             self.resolved[tenant, payment_id] = self.resolved.get((tenant, payment_id), 0) + 1
-            resolution = "refund" if reason in {"refund_failed", "late_success"} else "retry"
+            resolution: Resolution = "refund" if reason in {"refund_failed", "late_success"} else "retry"
             command = ResolveEscalation(number=number, resolution=resolution, note="simulated")
             batch.append(Submission(stream=stream_id("payment", tenant, payment_id), command=command))
         if batch:

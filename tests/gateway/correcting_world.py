@@ -35,8 +35,13 @@ from projections.answer_ledger import AnswerLedger
 from projections.conversations import Conversations
 from projections.feed import SqliteFeed
 from projections.store import Store
+from tests.domain.examples import PAYMENT, fact
 from tests.spec import NOON
 from tests.worlds import TENANT, entries_in, handled, ids, link, new_shard, of_payment
+
+CAPTURED = fact("e1", "intent", "captured", 1, amount_minor=4900, captured_minor=4900)
+REFUNDED = fact("e2", "refund:re_1", "succeeded", 100, amount_minor=1900)
+FAILED = fact("e3", "refund:re_1", "failed", 200, amount_minor=1900)
 
 
 class StoppedError(Exception):
@@ -230,3 +235,19 @@ async def settle(corrector: Corrector, head: Callable[[], int]) -> None:
     """Turns until all that is in the log is judged."""
     while await corrector.turn() or corrector.position < head():
         pass
+
+
+async def corrected(world: World) -> Corrector:
+    """A gateway starts, and judges all that there is."""
+    corrector = world.corrector()
+    await settle(corrector, world.head)
+    return corrector
+
+
+async def told_wrongly(world: World, *answer_ids: str) -> None:
+    """Answers at 250 s that say that the refund was sent. It had failed at 200 s, which is not known yet."""
+    world.fact(CAPTURED)
+    world.fact(REFUNDED)
+    world.clock.forward(250)
+    for answer_id in answer_ids or ("a-1",):
+        await world.answer(answer_id, PAYMENT)

@@ -13,21 +13,25 @@ from domain.codec import Submission
 from domain.conversation import AnswerMessage, Message, RecordMessage, RequestErasure
 from domain.fact import Fact
 from domain.ids import stream_id
-from domain.message import Failed
-from domain.payment_saga import RecordFact
-from domain.settings import EffectSettings, NotifySettings, TenantSettings
+from domain.settings import NotifySettings, TenantSettings
 from gateway.conversations import REPLY_WITHIN
-from gateway.corrections import SEND_WITHIN, Corrector, ways_of
+from gateway.corrections import SEND_WITHIN, ways_of
 from projections.feed import LogEntry, SqliteFeed
 from tests.domain.examples import PAYMENT, fact
-from tests.gateway.correcting_world import StoppedError, World, settle
+from tests.gateway.correcting_world import (
+    CAPTURED,
+    FAILED,
+    REFUNDED,
+    StoppedError,
+    World,
+    corrected,
+    settle,
+    told_wrongly,
+)
 from tests.spec import NOON
 from tests.worlds import TENANT, new_log
 
 CHAT = "zalo:2512523625412515"
-CAPTURED = fact("e1", "intent", "captured", 1, amount_minor=4900, captured_minor=4900)
-REFUNDED = fact("e2", "refund:re_1", "succeeded", 100, amount_minor=1900)
-FAILED = fact("e3", "refund:re_1", "failed", 200, amount_minor=1900)
 
 
 @pytest.fixture
@@ -39,22 +43,6 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def of_another(number: int) -> Fact:
     return fact(f"o{number}", "intent", "captured", 1, payment_id=f"pi_o{number}", amount_minor=100)
-
-
-async def corrected(world: World) -> Corrector:
-    """A gateway starts, and judges all that there is."""
-    corrector = world.corrector()
-    await settle(corrector, world.head)
-    return corrector
-
-
-async def told_wrongly(world: World, *answer_ids: str) -> None:
-    """Answers at 250 s that say that the refund was sent. It had failed at 200 s, which is not known yet."""
-    world.fact(CAPTURED)
-    world.fact(REFUNDED)
-    world.clock.forward(250)
-    for answer_id in answer_ids or ("a-1",):
-        await world.answer(answer_id, PAYMENT)
 
 
 async def test_a_late_fact_invalidates_the_answer_that_it_contradicts(world: World) -> None:
@@ -292,50 +280,6 @@ async def test_a_correction_waits_for_the_bus_and_the_customer_does_not(world: W
         "answer.invalidated"
     ]
     assert len(world.effects()) == 1
-
-
-async def test_a_tenant_whose_answers_cannot_be_judged_now_keeps_no_other_tenant_waiting(world: World) -> None:
-    await told_wrongly(world)
-    await world.answer("b-1", PAYMENT, tenant="globex")
-    for told in (CAPTURED, REFUNDED, FAILED):
-        world.tell(Submission(stream=stream_id("payment", "globex", PAYMENT), command=RecordFact(fact=told)))
-    world.fact(FAILED)
-    world.refusals["acme"] = Failed(reason="the log cannot commit now", retryable=True)
-    corrector = world.corrector()
-    for _ in range(3):
-        await corrector.turn()
-    assert world.wrong().keys() == {"b-1"}
-    assert corrector.position < world.head()
-
-    world.refusals.clear()
-    await settle(corrector, world.head)
-
-    assert world.wrong().keys() == {"a-1", "b-1"}
-
-
-async def test_a_judgement_that_can_never_be_entered_is_let_go(world: World) -> None:
-    await told_wrongly(world)
-    world.fact(FAILED)
-    world.refusals["acme"] = Failed(reason="the batch cannot be encoded", retryable=False)
-
-    with capture_logs() as lines:
-        await corrected(world)
-
-    assert [line["code"] for line in lines if line["event"] == "answer_not_judged"] == ["the batch cannot be encoded"]
-
-
-async def test_what_tells_of_a_correction_is_tried_for_as_long_as_it_makes_sense(world: World) -> None:
-    """An endpoint that is away for an hour hears of it all the same."""
-    world.ways = ["notify"]
-    await told_wrongly(world)
-    world.fact(FAILED)
-    await corrected(world)
-
-    [effect] = world.effects()
-
-    assert effect.not_after is not None
-    longest_s = effect.attempts_max * EffectSettings().retry_max_s / 2
-    assert timedelta(seconds=longest_s) > SEND_WITHIN / 2
 
 
 def chat(*commands: Any) -> list[Submission]:
