@@ -357,7 +357,6 @@ def _event(entry: LogEntry) -> AnyEvent:
 def _paid(payment_id: str) -> list[Fact]:
     """A payment that was taken long ago, and of which a part was returned."""
     before = now() - timedelta(days=DAYS + 10)
-    common = {"provider": "stripe", "payment_id": payment_id, "currency": "EUR", "amount_minor": 4_900}
     return [
         Fact(
             fact_id=f"stripe:evt_{payment_id}_1",
@@ -365,7 +364,10 @@ def _paid(payment_id: str) -> list[Fact]:
             status="captured",
             occurred_at=before,
             captured_minor=4_900,
-            **common,
+            provider="stripe",
+            payment_id=payment_id,
+            currency="EUR",
+            amount_minor=4_900,
         ),
         _refund(payment_id, "succeeded", before + timedelta(days=1)),
     ]

@@ -5,8 +5,8 @@ and its customers; persons answer what they are asked. What came of it is checke
 """
 
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,9 +20,11 @@ from actors.recorder import open_log
 from actors.router import Router
 from actors.shard import Shard
 from domain.codec import Submission
+from domain.effects import Done, Effect, Failed, Port
 from domain.errors import RetryableError, TerminalError
 from domain.ids import StreamId, stream_id
-from domain.message import Failed, Trace
+from domain.message import Failed as NotHandled
+from domain.message import Trace
 from domain.payment_policy import Policy
 from domain.payment_saga import Resolution, ResolveEscalation, StartPayment
 from domain.polling import PollSettings
@@ -50,6 +52,7 @@ DEADLINE = timedelta(minutes=30)
 TIMEOUT_S = 2.0
 # Virtual seconds: while a call hangs for `TIMEOUT_S`, days may pass.
 LEASE_S = 365 * 86_400.0
+CONNECTIONS_MAX = EffectSettings().tenant_at_once_max + 1
 HAPPENING_AT_ONCE = 2
 # A reading is four calls, so that a third of them fail: five in a row are no news, and while a circuit is open the time
 # in which it would close stands still.
@@ -104,6 +107,16 @@ PHASES = (
 )
 
 
+class _ByTenant:
+    """A port for each tenant."""
+
+    def __init__(self, ports: Mapping[str, Port]) -> None:
+        self._ports = ports
+
+    async def perform(self, effect: Effect) -> Done | Failed:
+        return await self._ports[effect.tenant].perform(effect)
+
+
 class Sagas:
     """A node, its provider and everybody around them.
 
@@ -111,12 +124,17 @@ class Sagas:
         directory: the node's data.
         provider: the provider, which has all payments already.
         url: where it listens.
-        client: the node's connections to it.
+        clients: the node's connections to it, by tenant.
         rng: what happens, and to whom.
     """
 
     def __init__(
-        self, directory: Path, provider: Provider, url: str, client: httpx.AsyncClient, rng: random.Random
+        self,
+        directory: Path,
+        provider: Provider,
+        url: str,
+        clients: Mapping[str, httpx.AsyncClient],
+        rng: random.Random,
     ) -> None:
         self.provider = provider
         self.rng = rng
@@ -138,9 +156,16 @@ class Sagas:
         self._router = Router([LocalEndpoint(shard)], calls_max=1)
         self.feed = SqliteFeed(str(log_path(str(directory))))
         self.outbox = Outbox(directory / "outbox.sqlite", SqliteFeed(str(log_path(str(directory)))))
-        account = StripeAccount(api_key=provider.scenario.api_key, base_url=url)
-        port = StripePort(
-            client, {(tenant, "stripe"): account for tenant in TENANTS}, timeout_s=TIMEOUT_S, clock=self.clock
+        port = _ByTenant(
+            {
+                tenant: StripePort(
+                    each,
+                    {(tenant, "stripe"): StripeAccount(api_key=provider.scenario.api_key, base_url=url)},
+                    timeout_s=TIMEOUT_S,
+                    clock=self.clock,
+                )
+                for tenant, each in clients.items()
+            }
         )
         self.runner = EffectRunner(
             self.outbox,
@@ -152,7 +177,7 @@ class Sagas:
             settings=EffectSettings(lease_s=LEASE_S, breaker_failures=BREAKER_FAILURES),
             jitter=rng.random,
         )
-        self._poller = self._new_poller(url, client, journal)
+        self._poller = self._new_poller(url, clients[TENANTS[0]], journal)
         self._trust = Trust(secrets=(provider.scenario.webhook_secret,))
         self._unstarted = rng.sample(self.ids, len(self.ids))
         self._happening: list[str] = []
@@ -260,7 +285,7 @@ class Sagas:
 
     async def _submit(self, batch: Sequence[Submission]) -> None:
         replies = await self._router.submit(batch)
-        failed = [reply for reply in replies if isinstance(reply, Failed)]
+        failed = [reply for reply in replies if isinstance(reply, NotHandled)]
         assert not failed, failed[0]
 
     async def _perform(self) -> None:
@@ -331,12 +356,13 @@ async def living(directory: Path, *, sagas: int, seed: int, faulty: float) -> As
         payments=tuple(Opened(id=f"pi_{number}", amount=4_900, customer=f"cus_{number}") for number in range(sagas)),
     )
     provider = Provider(scenario)
-    limit = EffectSettings().at_once_max
-    async with (
-        running(provider, sends_webhooks=False) as url,
-        make_client(connections_max=limit + 1) as client,
-    ):
-        yield Sagas(directory, provider, url, client, random.Random(seed))
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(running(provider, sends_webhooks=False))
+        # A pool looks at all its connections for each call, so that four small ones are quicker than a large one.
+        clients = {
+            tenant: await stack.enter_async_context(make_client(connections_max=CONNECTIONS_MAX)) for tenant in TENANTS
+        }
+        yield Sagas(directory, provider, url, clients, random.Random(seed))
 
 
 async def live(sagas: Sagas, phases: Sequence[Phase], on_turn: Callable[[str], None]) -> None:
