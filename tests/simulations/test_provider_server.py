@@ -34,7 +34,7 @@ async def performing(timeout_s: float = 10.0, **scenario: Any) -> AsyncIterator[
 @pytest.mark.parametrize(("fault", "reason"), [("timeout_after", "http.timeout"), ("cut_after", "http.unreachable")])
 async def test_a_refund_that_is_never_confirmed_is_found_at_the_next_attempt(fault: CallFault, reason: str) -> None:
     failing_once = failing("POST /v1/refunds", fault)
-    async with performing(timeout_s=0.5, call_faults=(failing_once,)) as (simulated, port, _):
+    async with performing(timeout_s=1.5, call_faults=(failing_once,)) as (simulated, port, _):
         first, second = await port.perform(REFUND), await port.perform(REFUND)
 
     assert first == Failed(retryable=True, reason=reason)
