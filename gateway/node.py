@@ -266,8 +266,7 @@ class Node:
 
     async def _start_effects(self) -> None:
         """What was decided is done in the world, and what is commanded over the bus is decided."""
-        # A connection for each that may be under way: nobody waits for another's slow provider.
-        client = make_client(connections_max=self.settings.effects.at_once_max)
+        client = make_client()
         self._stops.append(client.aclose)
         self.outbox = Outbox(self.data / "projectors" / "outbox.sqlite", SqliteFeed(str(log_path(str(self.data)))))
         self.effects = EffectRunner(

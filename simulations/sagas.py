@@ -52,7 +52,6 @@ DEADLINE = timedelta(minutes=30)
 TIMEOUT_S = 2.0
 # Virtual seconds: while a call hangs for `TIMEOUT_S`, days may pass.
 LEASE_S = 365 * 86_400.0
-CONNECTIONS_MAX = EffectSettings().tenant_at_once_max + 1
 HAPPENING_AT_ONCE = 2
 # A reading is four calls, so that a third of them fail: five in a row are no news, and while a circuit is open the time
 # in which it would close stands still.
@@ -358,10 +357,8 @@ async def living(directory: Path, *, sagas: int, seed: int, faulty: float) -> As
     provider = Provider(scenario)
     async with AsyncExitStack() as stack:
         url = await stack.enter_async_context(running(provider, sends_webhooks=False))
-        # A pool looks at all its connections for each call, so that four small ones are quicker than a large one.
-        clients = {
-            tenant: await stack.enter_async_context(make_client(connections_max=CONNECTIONS_MAX)) for tenant in TENANTS
-        }
+        # A pool looks at all its connections for each call, so four small ones are quicker than a large one.
+        clients = {tenant: await stack.enter_async_context(make_client()) for tenant in TENANTS}
         yield Sagas(directory, provider, url, clients, random.Random(seed))
 
 

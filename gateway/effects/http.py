@@ -12,7 +12,8 @@ from gateway.polling_http import retry_after_s
 
 TIMEOUT_S = 20.0
 CONNECT_TIMEOUT_S = 5.0
-CONNECTIONS_MAX = 32
+# Connections that are kept open for the next call.
+KEPT_MAX = 32
 BODY_BYTES_MAX = 4 * 1024**2
 # 408 and 425 of RFC 9110 and RFC 8470; the others are somebody's bad moment.
 _AWAY = frozenset({408, 425, 500, 502, 503, 504})
@@ -30,9 +31,14 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
         return 200 <= self.status < 300  # noqa: PLR2004 - RFC 9110, 15.3
 
 
-def make_client(*, connections_max: int = CONNECTIONS_MAX) -> httpx.AsyncClient:
-    """A client for effects. It follows no redirect, which would carry a credential to another host."""
-    limits = httpx.Limits(max_connections=connections_max, max_keepalive_connections=connections_max)
+def make_client() -> httpx.AsyncClient:
+    """A client for effects. It follows no redirect, which would carry a credential to another host.
+
+    How many calls there are at once is up to whoever makes them (`EffectSettings`). A pool with an end of its own would
+    not only keep one waiting behind another's slow provider: calls that end while they wait for it leave connections
+    behind that are nobody's and are never given to anybody (httpcore 1.0.9), until there are no others.
+    """
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=KEPT_MAX)
     return httpx.AsyncClient(limits=limits, timeout=_timeout(TIMEOUT_S), follow_redirects=False)
 
 
