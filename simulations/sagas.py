@@ -57,7 +57,7 @@ HAPPENING_AT_ONCE = 2
 # in which it would close stands still.
 BREAKER_FAILURES = 25
 # How often a person looks at one payment; what is still open then stays with them.
-RESOLUTIONS_MAX = 2
+RESOLUTIONS_MAX = 1
 STEPS = (
     "succeed",
     "succeed",
