@@ -68,6 +68,11 @@ class Breakers:
         if circuit is not None and circuit.opened_at_s is not None:
             self._on_change(account, "closed")
 
+    def not_asked(self, account: Account) -> None:
+        """What was begun ended without asking the account: nothing is known of it, and another may be its probe."""
+        if account in self._circuits:
+            self._circuits[account].is_probing = False
+
     def failed(self, account: Account) -> None:
         """The account failed. An effect that was begun before the circuit opened does not keep it open longer."""
         circuit = self._circuits.setdefault(account, _Circuit())

@@ -15,10 +15,11 @@ import structlog
 
 from actors.breaker import Account, Breakers, State
 from domain.codec import Submission
-from domain.effects import Done, EffectKind, Failed, Port, RecordEffectOutcome
+from domain.effects import Done, EffectKind, Failed, Port, RecordEffectOutcome, not_asked
 from domain.errors import FencedError
+from domain.ids import StreamId
 from domain.message import Failed as NotHandled
-from domain.message import Rejected, Reply
+from domain.message import Rejected, Reply, Trace
 from domain.payment_saga import PassDeadline
 from domain.settings import EffectSettings
 from projections.outbox import Claimed, Outbox, Room
@@ -29,6 +30,8 @@ RECORD_RETRY_FIRST_S = 0.1
 DEADLINES_MAX = 500
 DEADLINE_AGAIN_S = 1.0
 REASON_CHARS_MAX = 500
+# While the log takes no outcomes, no more than so many are kept waiting for it.
+RECORDING_MAX = 500
 
 log = structlog.get_logger("effects")
 
@@ -40,6 +43,13 @@ class EffectStats(msgspec.Struct, kw_only=True):
     failed: int = 0
     given_up: int = 0
     deadlines: int = 0
+
+
+class _Found(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is to do now: effects that were taken, and payments whose deadline has passed."""
+
+    claimed: list[Claimed]
+    passed: list[tuple[StreamId, Trace]]
 
 
 class EffectRunner:
@@ -82,7 +92,10 @@ class EffectRunner:
         self._jitter = jitter
         self._at_point = at_point
         self._breakers = Breakers(self._settings, clock_s=clock_s, on_change=_tell_breaker)
-        self._under_way: dict[asyncio.Task[None], str] = {}
+        self._under_way: set[asyncio.Task[None]] = set()
+        # By tenant, those that are being performed: an outcome that is being recorded keeps nobody else waiting.
+        self._performing: Counter[str] = Counter()
+        self._ended = asyncio.Event()
         self.stats = EffectStats()
 
     async def run(self) -> None:
@@ -99,77 +112,105 @@ class EffectRunner:
                     await self._pause(PAUSE_AFTER_ERROR_S)
                     continue
                 if not is_busy:
-                    await self._pause(POLL_S)
+                    await self.idle()
         finally:
             under_way = list(self._under_way)
             for task in under_way:
                 task.cancel()
             await asyncio.gather(*under_way, return_exceptions=True)
 
+    async def idle(self) -> bool:
+        """Until an effect has ended, which makes room and may have led to the next one, or it is time to look again.
+
+        Returns whether one has ended.
+        """
+        waits = [asyncio.ensure_future(self._pause(POLL_S)), asyncio.create_task(self._ended.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+        has_ended = self._ended.is_set()
+        self._ended.clear()
+        return has_ended
+
+    @property
+    def under_way(self) -> int:
+        """How many effects are in hand: being performed, or with an outcome that is not recorded yet."""
+        return len(self._under_way)
+
     async def turn(self) -> bool:
         """Read on in the log, pass deadlines, begin what is due. Returns whether there may be more to do at once."""
-        is_behind = await asyncio.to_thread(self._outbox.follow)
-        if is_behind:
+        self._at_point("before_claim")
+        performing = +self._performing
+        recording = len(self._under_way) - performing.total()
+        free = max(min(self._settings.at_once_max - performing.total(), RECORDING_MAX - recording), 0)
+        room = Room(tenant_max=self._settings.tenant_at_once_max, in_hand=performing, accounts=self._breakers.limits())
+        found = await asyncio.to_thread(self._look, free, room)
+        if found is None:
             # What is outstanding is not known yet: an effect may be performed already further on.
             return True
-        is_late = await self._pass_deadlines()
-        self._at_point("before_claim")
-        free = self._settings.at_once_max - len(self._under_way)
-        if free <= 0:
-            return is_late
-        room = Room(
-            tenant_max=self._settings.tenant_at_once_max,
-            in_hand=Counter(self._under_way.values()),
-            accounts=self._breakers.limits(),
-        )
-        claimed = await asyncio.to_thread(
-            self._outbox.claim,
-            owner=self._owner,
-            now=self._clock(),
-            lease_s=self._settings.lease_s,
-            limit=free,
-            room=room,
-        )
-        for each in claimed:
+        for each in found.claimed:
             self._breakers.begin(_account(each))
+            self._performing[each.effect.tenant] += 1
             task = asyncio.create_task(self._carry_out(each))
-            self._under_way[task] = each.effect.tenant
-            task.add_done_callback(self._under_way.pop)
-        return is_late or len(claimed) == free
+            self._under_way.add(task)
+            task.add_done_callback(self._has_ended)
+        # The log takes each deadline once, however often it is told.
+        if found.passed:
+            await self._submit(
+                [Submission(stream=stream, command=PassDeadline(), trace=trace) for stream, trace in found.passed]
+            )
+            self.stats.deadlines += len(found.passed)
+        return len(found.passed) == DEADLINES_MAX or 0 < len(found.claimed) == free
+
+    def _look(self, free: int, room: Room) -> _Found | None:
+        """Read on in the log, and take up to `free` effects that are due; `None` if there is more to read."""
+        if self._outbox.follow():
+            return None
+        now = self._clock()
+        passed = self._outbox.passed_deadlines(now=now, limit=DEADLINES_MAX, again_s=DEADLINE_AGAIN_S)
+        if not free:
+            return _Found(claimed=[], passed=passed)
+        claimed = self._outbox.claim(owner=self._owner, now=now, lease_s=self._settings.lease_s, limit=free, room=room)
+        return _Found(claimed=claimed, passed=passed)
+
+    def _has_ended(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._ended.set()
 
     async def settled(self) -> None:
         """Returns once nothing that was begun is under way."""
         while self._under_way:
             await asyncio.wait(self._under_way)
 
-    async def _pass_deadlines(self) -> bool:
-        """Tell the sagas whose time has come. The log takes each once, however often it is told."""
-        passed = await asyncio.to_thread(
-            self._outbox.passed_deadlines, now=self._clock(), limit=DEADLINES_MAX, again_s=DEADLINE_AGAIN_S
-        )
-        if passed:
-            batch = [Submission(stream=stream, command=PassDeadline(), trace=trace) for stream, trace in passed]
-            await self._submit(batch)
-            self.stats.deadlines += len(passed)
-        return len(passed) == DEADLINES_MAX
-
     async def _carry_out(self, claimed: Claimed) -> None:
-        outcome = await self._attempt(claimed)
+        try:
+            outcome = await self._attempt(claimed)
+        finally:
+            self._performing[claimed.effect.tenant] -= 1
+            self._ended.set()
         self._at_point("after_effect")
-        if isinstance(outcome, Failed) and outcome.is_account_at_fault:
-            self._breakers.failed(_account(claimed))
-        else:
-            self._breakers.succeeded(_account(claimed))
+        self._note_health(_account(claimed), outcome)
         await self._record(claimed, self._command(claimed, outcome))
+
+    def _note_health(self, account: Account, outcome: Done | Failed) -> None:
+        match outcome:
+            case Failed(is_account_asked=False):
+                self._breakers.not_asked(account)
+            case Failed(is_account_at_fault=True):
+                self._breakers.failed(account)
+            case _:
+                self._breakers.succeeded(account)
 
     async def _attempt(self, claimed: Claimed) -> Done | Failed:
         effect = claimed.effect
         if effect.not_after is not None and self._clock() > effect.not_after:
-            return Failed(retryable=False, reason="it is too late for it", is_account_at_fault=False)
+            return not_asked("it is too late for it")
         port = self._ports.get(effect.kind)
         if port is None:
-            reason = f"nothing here performs a {effect.kind}"
-            return Failed(retryable=False, reason=reason, is_account_at_fault=False)
+            return not_asked(f"nothing here performs a {effect.kind}")
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 return await port.perform(effect)

@@ -21,6 +21,8 @@ EffectKind = Literal["pull", "void", "cancel", "refund", "notify", "reply"]
 EffectResult = Literal["done", "failed", "gave_up"]
 
 ATTEMPTS_MAX = 8
+# An errand has no saga that would go on without it: it is tried until its time is over (`Effect.not_after`).
+ERRAND_ATTEMPTS_MAX = 1_000
 _ANY_TIME = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -80,13 +82,21 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True):
     """The effect is not known to be done. Not `retryable`: it would fail the same way however often it is tried.
 
     `retry_after_s` is what the other side asked for. `is_account_at_fault` says whether it tells something of the
-    account's health (a timeout, a 5xx, a 429), which opens its circuit breaker; a refusal of this one effect does not.
+    account's health (a timeout, a 5xx, a 429), which opens its circuit breaker; a refusal of this one effect does not,
+    and closes it. Where the account was never asked (it is too late, there is no such account), `is_account_asked` is
+    false, and its circuit stays as it is.
     """
 
     retryable: bool
     reason: str
     retry_after_s: float = 0.0
     is_account_at_fault: bool = True
+    is_account_asked: bool = True
+
+
+def not_asked(reason: str, *, retryable: bool = False) -> Failed:
+    """The failure of an effect with which nobody was asked."""
+    return Failed(retryable=retryable, reason=reason, is_account_at_fault=False, is_account_asked=False)
 
 
 class Port(Protocol):
@@ -247,5 +257,5 @@ class ErrandDecider:
 
 
 def _wish(effect: Effect) -> Effect:
-    """The effect without the time at which it was wished for: asked again later, it is the same."""
-    return msgspec.structs.replace(effect, due_at=_ANY_TIME, not_after=None)
+    """The effect without when and how often it is tried: asked again later, it is the same."""
+    return msgspec.structs.replace(effect, due_at=_ANY_TIME, not_after=None, attempts_max=ATTEMPTS_MAX)

@@ -16,7 +16,7 @@ import structlog
 
 from domain.codec import Envelope, Submission, tag_of
 from domain.conversation import AnswerMessage, ErasureRequested, Message, MessageReceived
-from domain.effects import Effect, RequestEffect, effect_key
+from domain.effects import ERRAND_ATTEMPTS_MAX, Effect, RequestEffect, effect_key
 from domain.errors import RetryableError
 from domain.ids import StreamId, stream_id
 from domain.message import Failed, Rejected, Reply, Trace
@@ -220,6 +220,7 @@ class Answerer:
             to=question.conversation_id,
             text=answer.text,
             reason="a question was answered",
+            attempts_max=ERRAND_ATTEMPTS_MAX,
             not_after=question.message.occurred_at + REPLY_WITHIN,
         )
         submission = Submission(

@@ -6,6 +6,7 @@ repeated changes nothing: the ledger enters each new truth once, and an effect h
 """
 
 import asyncio
+import sqlite3
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -16,8 +17,8 @@ import structlog
 
 from domain.answer import JudgeAnswer, untrue
 from domain.codec import Submission
-from domain.effects import Effect, RequestEffect, effect_key
-from domain.errors import RetryableError
+from domain.effects import ERRAND_ATTEMPTS_MAX, Effect, RequestEffect, effect_key
+from domain.errors import FencedError, RetryableError, TerminalError
 from domain.evidence import PaymentEvidence, evidence
 from domain.fact import RecordedFact
 from domain.ids import stream_id
@@ -160,12 +161,17 @@ class Corrector:
             if answer_ids:
                 hint = {"position": step.position, "changed": sorted(answer_ids)[:HINTED_MAX]}
                 await self._published(f"answers.{tenant}", msgspec.json.encode(hint))
-        is_news = False
+        is_news, is_judged = False, True
         for tenant in sorted(self._busy):
-            is_news |= await self._judge_due(tenant)
-            if await self._tell(tenant):
-                self._busy.discard(tenant)
-        if not is_news:
+            try:
+                is_news |= await self._judge_due(tenant)
+                if await self._tell(tenant):
+                    self._busy.discard(tenant)
+            except (RetryableError, TerminalError, FencedError, msgspec.DecodeError, sqlite3.Error) as error:
+                # The others' corrections do not wait for it.
+                log.warning("corrections_delayed", tenant=tenant, reason=f"{type(error).__name__}: {error}")
+                is_judged = False
+        if is_judged and not is_news:
             self.position = step.position
         return is_news or step.applied >= PAGE_MAX
 
@@ -218,13 +224,13 @@ class Corrector:
         return judged
 
     def _note(self, tenant: str, submission: Submission, found: AnswerFound, reply: Reply) -> None:
-        """Raises `RetryableError` if the ledger cannot commit now."""
+        """Raises `RetryableError` if the ledger cannot commit now; what it never will is told and let go."""
         command, answer_id = submission.command, found.record.answer_id
         assert isinstance(command, JudgeAnswer)
         match reply:
-            case Failed(reason=reason):
+            case Failed(reason=reason, retryable=True):
                 raise RetryableError(reason)
-            case Rejected(code=code):
+            case Failed(reason=code) | Rejected(code=code):
                 log.error("answer_not_judged", tenant=tenant, answer_id=answer_id, code=code)
             case Accepted(position=position) if command.untrue:
                 self.counts["invalidated"] += 1
@@ -341,6 +347,7 @@ def effect_of(tenant: str, found: AnswerFound, told: Correction, chat: Chat | No
         topic="answer.invalidated" if told.is_wrong else "answer.reinstated",
         text=body if chat is None else found.text,
         reason="an answer was wrong when it was given" if told.is_wrong else "an answer was right after all",
+        attempts_max=ERRAND_ATTEMPTS_MAX,
         not_after=found.judged_at + SEND_WITHIN if chat is None else chat.ends_at,
     )
 

@@ -38,6 +38,7 @@ from gateway.conversations import Answerer
 from gateway.corrections import SCHEMA as CORRECTIONS_SCHEMA
 from gateway.corrections import Corrector, ways_of
 from gateway.credentials import Credentials
+from gateway.effects.http import make_client
 from gateway.effects.ports import chats, ports_of
 from gateway.intake_host import IntakeHost, IntakePlace
 from gateway.ledger import Ledger
@@ -267,7 +268,7 @@ class Node:
 
     async def _start_effects(self) -> None:
         """What was decided is done in the world, and what is commanded over the bus is decided."""
-        client = httpx.AsyncClient()
+        client = make_client()
         self._stops.append(client.aclose)
         self.outbox = Outbox(self.data / "projectors" / "outbox.sqlite", feed_at(self._log))
         self.outbox.check_log()

@@ -52,6 +52,7 @@ TOPICS = tuple(
     )
 )
 PAGE_MAX = 500
+_ERRAND = "effect:"
 
 log = structlog.get_logger("effects")
 
@@ -69,7 +70,15 @@ CREATE TABLE IF NOT EXISTS escalations (
     tenant TEXT NOT NULL, payment_id TEXT NOT NULL, number INTEGER NOT NULL, reason TEXT NOT NULL, detail TEXT NOT NULL,
     escalated_at INTEGER NOT NULL, position INTEGER NOT NULL, PRIMARY KEY (tenant, payment_id)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS escalations_order ON escalations (tenant, position);
+CREATE TABLE IF NOT EXISTS given_up (
+    tenant TEXT NOT NULL, position INTEGER NOT NULL, stream TEXT NOT NULL, effect BLOB NOT NULL,
+    attempts INTEGER NOT NULL, reason TEXT NOT NULL, ended_at INTEGER NOT NULL,
+    PRIMARY KEY (tenant, position)) WITHOUT ROWID;
 """
+# A file without what was given up is read again from the log.
+_LAYOUT = 1
+# Of one tenant; a person looks at the last ones.
+GIVEN_UP_MAX = 1_000
 
 
 class Claimed(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +135,15 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class GivenUp(msgspec.Struct, frozen=True, kw_only=True):
+    """An errand (a reply, a notification) that is not tried any more, since `ended_at`, and why."""
+
+    effect: Effect
+    ended_at: datetime
+    attempts: int
+    reason: str
+
+
 class Escalation(msgspec.Struct, frozen=True, kw_only=True):
     """A payment about which a person is asked, since `escalated_at`."""
 
@@ -155,7 +173,7 @@ class Outbox:
     """
 
     def __init__(self, path: Path, feed: Feed) -> None:
-        self._store = Store(path, _SCHEMA)
+        self._store = Store(path, _SCHEMA, layout=_LAYOUT)
         self._feed = feed
 
     def follow(self) -> bool:
@@ -212,10 +230,13 @@ class Outbox:
 
         Each is told again after `again_s`, until the log has it.
         """
-        with self._store.writing(self._store.position()) as connection:
+        with self._store.reading() as connection:
             rows = connection.execute(
                 "SELECT stream, trace FROM deadlines WHERE due_at<=? ORDER BY due_at LIMIT ?", (_us(now), limit)
             ).fetchall()
+        if not rows:
+            return []
+        with self._store.writing(self._store.position()) as connection:
             later = _us(now + timedelta(seconds=again_s))
             connection.executemany("UPDATE deadlines SET due_at=? WHERE stream=?", [(later, row[0]) for row in rows])
         return [(StreamId(stream), msgspec.msgpack.decode(trace, type=Trace)) for stream, trace in rows]
@@ -235,6 +256,27 @@ class Outbox:
                 reason=reason,
             )
             for stream, effect, due_at, attempts, reason in rows
+        ]
+
+    def given_up(self, tenant: str, *, limit: int) -> list[GivenUp]:
+        """The errands of a tenant that are not tried any more, the last one first; at most `GIVEN_UP_MAX` are kept.
+
+        What a payment's saga gave up is not among them: it reads the provider, or asks a person.
+        """
+        with self._store.reading() as connection:
+            rows = connection.execute(
+                "SELECT stream, effect, ended_at, attempts, reason FROM given_up WHERE tenant=?"
+                " ORDER BY position DESC LIMIT ?",
+                (tenant, limit),
+            ).fetchall()
+        return [
+            GivenUp(
+                effect=addressed(msgspec.msgpack.decode(effect, type=Effect), stream),
+                ended_at=_time(ended_at),
+                attempts=attempts,
+                reason=reason,
+            )
+            for stream, effect, ended_at, attempts, reason in rows
         ]
 
     def escalations(self, tenant: str, *, after: int = 0, limit: int) -> list[Escalation]:
@@ -329,9 +371,24 @@ def _apply(connection: sqlite3.Connection, entry: LogEntry) -> None:
                 (attempts, _us(retry_at), reason, stream, step),
             )
         case EffectPerformed(step=step) | EffectGivenUp(step=step):
+            if isinstance(envelope.event, EffectGivenUp) and stream.startswith(_ERRAND):
+                _keep_given_up(connection, entry, envelope.event, envelope.recorded_at)
             connection.execute("DELETE FROM effects WHERE stream=? AND step=?", (stream, step))
         case _:
             _apply_to_payment(connection, entry, envelope)
+
+
+def _keep_given_up(connection: sqlite3.Connection, entry: LogEntry, event: EffectGivenUp, ended_at: datetime) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO given_up SELECT tenant, ?, stream, effect, attempts + 1, ?, ? FROM effects"
+        " WHERE stream=? AND step=?",
+        (entry.position, event.reason, _us(ended_at), entry.stream, event.step),
+    )
+    connection.execute(
+        "DELETE FROM given_up WHERE tenant=? AND position <="
+        " (SELECT position FROM given_up WHERE tenant=? ORDER BY position DESC LIMIT 1 OFFSET ?)",
+        (entry.tenant, entry.tenant, GIVEN_UP_MAX),
+    )
 
 
 def _apply_to_payment(connection: sqlite3.Connection, entry: LogEntry, envelope: Envelope) -> None:

@@ -1,11 +1,13 @@
 """The `recount` command: the gateway's commands, and those that need a simulated world."""
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 import typer
+from rich.table import Table
 
 from gateway.cli import app, data, one_line_errors, run, talk
 from gateway.replay_cli import postmortem, replay
@@ -49,6 +51,16 @@ def _report(figures: msgspec.Struct, target: str, json: Path | None) -> None:
     talk.print(f"target {'met' if is_met else 'MISSED'}: {target}", style="green" if is_met else "red", markup=False)
     if not is_met:
         raise typer.Exit(1)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Figures for a person: the first column is words, the others are numbers."""
+    table = Table()
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
+    talk.print(table)
 
 
 def _say(words: str) -> None:
@@ -124,6 +136,34 @@ def bench_store(
     with one_line_errors(), tempfile.TemporaryDirectory(prefix="recount-bench-") as directory:
         figures = bench_store(Path(directory), url, seconds, _say)
     _report(figures, "10,000 events/s in group commits of 500 in either store", json)
+
+
+@bench.command("saga")
+def bench_saga(
+    sagas: Annotated[int, typer.Option(min=100, help="how many of ours in each round")] = 3_000,
+    peer_sagas: Annotated[int, typer.Option(min=50, help="how many of each configuration of DBOS")] = 150,
+    json: Json = None,
+) -> None:
+    """Sagas per second, beside DBOS Transact running the same saga on the same kind of store in the same run."""
+    from simulations.bench_saga import bench_saga, rows
+
+    with one_line_errors(), tempfile.TemporaryDirectory(prefix="recount-bench-") as directory:
+        figures = bench_saga(Path(directory), sagas, peer_sagas, _say)
+    _table(["", "sagas", "sagas/s", "of ours"], rows(figures))
+    _report(figures, "10 times the rate of DBOS in its quickest configuration", json)
+
+
+@bench.command("corrections")
+def bench_corrections(
+    answers: Annotated[int, typer.Option(min=10_000, help="how many are in the ledger")] = 100_000, json: Json = None
+) -> None:
+    """From a late fact to exactly the corrections that it leads to, with all the answers and with a tenth of them."""
+    from simulations.bench_corrections import bench_corrections, rows
+
+    with one_line_errors(), tempfile.TemporaryDirectory(prefix="recount-bench-") as directory:
+        figures = run(lambda: bench_corrections(Path(directory), answers, _say))
+    _table(["", "corrections", "p50", "p95", "max", "missing / unfounded"], rows(figures))
+    _report(figures, "corrections out within 1 s, exactly the right ones, at most 1.5 times a tenth's time", json)
 
 
 @bench.command("privacy")

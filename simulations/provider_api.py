@@ -4,6 +4,7 @@ import random
 from base64 import b64decode
 from binascii import Error as Base64Error
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from itertools import islice
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
@@ -11,7 +12,7 @@ import msgspec
 
 from simulations.provider_books import Books, RefusedError
 from simulations.provider_clock import VirtualClock
-from simulations.provider_idempotency import IdempotencyKeys, Reply
+from simulations.provider_idempotency import IdempotencyKeys, Reply, in_use
 from simulations.provider_scenario import CallFault, Fates, Scenario
 from simulations.stripe_customers import Rendered
 from simulations.stripe_life import new_id
@@ -79,6 +80,7 @@ class StripeApi:
         self._rng = rng
         self._pause = pause
         self._is_delivered = is_delivered
+        self._numbers: dict[str, int] = {}
 
     async def answer(self, call: Call) -> Reply:
         """The answer to a call, whatever it is."""
@@ -90,7 +92,7 @@ class StripeApi:
         try:
             self._authenticate(call)
             fault = self._fates.of_call(f"{call.method} {call.path}", payment_id)
-            self._refuse_early(fault)
+            self._refuse_early(fault, key)
             reply = await self._answer(call, parameters, key, request_id, fault)
         except RefusedError as refused:
             reply = self._refused(refused, request_id)
@@ -101,7 +103,7 @@ class StripeApi:
                 payment_id=payment_id,
                 idempotency_key=key,
                 fault=fault,
-                status=0 if reply.hangs else reply.status,
+                status=0 if reply.hangs or reply.is_cut else reply.status,
                 replayed="Idempotent-Replayed" in reply.headers,
             )
         )
@@ -117,14 +119,16 @@ class StripeApi:
         if given != self._scenario.api_key:
             raise RefusedError(401, f"Invalid API Key provided: {given[:7]}{'*' * 8}")
 
-    def _refuse_early(self, fault: CallFault | None) -> None:
+    def _refuse_early(self, fault: CallFault | None, key: str) -> None:
         """What is refused before the API looks at the idempotency key, so that no key keeps it."""
         if fault == "rate_limited":
             message = "Request rate limit exceeded. Learn more: https://docs.stripe.com/rate-limits"
             raise RefusedError(429, message, code="rate_limit")
         if fault == "unavailable":
             raise RefusedError(503, "Stripe is temporarily unavailable.", kind="api_error")
-        if fault == "locked":
+        if fault == "key_in_use" and key:
+            raise in_use(key)
+        if fault in {"locked", "key_in_use"}:
             message = (
                 "This object cannot be accessed right now because another API request or Stripe process is currently "
                 "accessing it."
@@ -139,15 +143,14 @@ class StripeApi:
         await self._pause(self._scenario.latency_s)
         if fault in {"error_before", "error_after"}:
             raise _broken()
-        found = self._get(call, parameters)
-        return self._ok(found, request_id, hangs=fault in {"timeout_before", "timeout_after"})
+        return _unanswered(self._ok(self._get(call, parameters), request_id), fault)
 
     async def _post(
         self, call: Call, parameters: Parameters, key: str, request_id: str, fault: CallFault | None
     ) -> Reply:
         act = self._action(call.path, parameters)
-        if fault == "timeout_before":
-            return self._ok({}, request_id, hangs=True)
+        if fault in {"timeout_before", "cut_before"}:
+            return _unanswered(self._ok({}, request_id), fault)
         kept = self._keys.begin(key, call.path, _fingerprint(parameters)) if key else None
         if kept is not None:
             return kept
@@ -161,7 +164,7 @@ class StripeApi:
                 self._keys.forget(key)
         if key:
             self._keys.keep(key, reply)
-        return msgspec.structs.replace(reply, hangs=True) if fault == "timeout_after" else reply
+        return _unanswered(reply, fault)
 
     async def _execute(
         self, act: Callable[[str, str], Rendered], request_id: str, key: str, fault: CallFault | None
@@ -234,7 +237,7 @@ class StripeApi:
             case ["v1", "charges" | "refunds" | "disputes" as kind]:
                 return _page(f"/v1/{kind}", self._of_payment(kind, parameters), parameters)
             case ["v1", "events"]:
-                return _page("/v1/events", self._events(parameters), parameters)
+                return self._events(parameters)
         raise _unrecognised(call.method, call.path)
 
     def _of_payment(self, kind: str, parameters: Parameters) -> list[Rendered]:
@@ -254,17 +257,42 @@ class StripeApi:
             objects += [getattr(each, "rendered")() for each in of_kind[kind].values()]  # noqa: B009 - all three have it
         return sorted(objects, key=lambda each: str(each["created"]), reverse=True)
 
-    def _events(self, parameters: Parameters) -> list[Rendered]:
+    def _events(self, parameters: Parameters) -> Rendered:
+        """A page of the events, newest first; only what is on it is looked at, because there may be very many."""
         types = {*parameters.get("types[]", ()), *parameters.get("type", ())}
         since = _number(parameters, "created[gte]") or 0
         delivered = _text(parameters, "delivery_success")
-        return [
-            msgspec.json.decode(event.body, type=dict[str, object])
-            for event in reversed(self._books.events)
-            if (not types or event.event_type in types)
-            and int(event.emitted_at.timestamp()) >= since
-            and (not delivered or self._is_delivered(event.event_id) == (delivered == "true"))
-        ]
+        limit = min(max(_number(parameters, "limit") or PAGE_DEFAULT, 1), PAGE_MAX)
+        newer, older = _text(parameters, "ending_before"), _text(parameters, "starting_after")
+        events = self._books.events
+        if newer:
+            chosen = islice(events, self._event_number(newer, "ending_before") + 1, None)
+        else:
+            last = self._event_number(older, "starting_after") if older else len(events)
+            chosen = islice(reversed(events), len(events) - last, None)
+        found = list(
+            islice(
+                (
+                    event
+                    for event in chosen
+                    if (not types or event.event_type in types)
+                    and int(event.emitted_at.timestamp()) >= since
+                    and (not delivered or self._is_delivered(event.event_id) == (delivered == "true"))
+                ),
+                limit + 1,
+            )
+        )
+        page = found[:limit]
+        data = [msgspec.json.decode(event.body) for event in (reversed(page) if newer else page)]
+        return {"object": "list", "url": "/v1/events", "has_more": len(found) > limit, "data": data}
+
+    def _event_number(self, event_id: str, param: str) -> int:
+        """Where an event stands in the books, from 0."""
+        for number in range(len(self._numbers), len(self._books.events)):
+            self._numbers[self._books.events[number].event_id] = number
+        if event_id not in self._numbers:
+            raise RefusedError(400, f"No such object: '{event_id}'", code="resource_missing", param=param)
+        return self._numbers[event_id]
 
     def _payment_id(self, path: str, parameters: Parameters) -> str:
         """Which payment a call is about, as far as it says so."""
@@ -276,8 +304,8 @@ class StripeApi:
                 return charge.intent.id if charge is not None else ""
         return _text(parameters, "payment_intent")
 
-    def _ok(self, body: Rendered, request_id: str, *, hangs: bool = False) -> Reply:
-        return Reply(status=200, body=msgspec.json.encode(body), headers={"Request-Id": request_id}, hangs=hangs)
+    def _ok(self, body: Rendered, request_id: str) -> Reply:
+        return Reply(status=200, body=msgspec.json.encode(body), headers={"Request-Id": request_id})
 
     def _refused(self, refused: RefusedError, request_id: str) -> Reply:
         """https://docs.stripe.com/api/errors."""
@@ -374,6 +402,15 @@ def _page(url: str, objects: Iterable[Rendered], parameters: Parameters) -> Rend
     if older := _text(parameters, "starting_after"):
         found = found[names.index(older) + 1 :]
     return {"object": "list", "url": url, "has_more": len(found) > limit, "data": found[:limit]}
+
+
+def _unanswered(reply: Reply, fault: CallFault | None) -> Reply:
+    """The reply as its caller meets it."""
+    return msgspec.structs.replace(
+        reply,
+        hangs=fault in {"timeout_before", "timeout_after"},
+        is_cut=fault in {"cut_before", "cut_after"},
+    )
 
 
 def _unrecognised(method: str, path: str) -> RefusedError:

@@ -48,7 +48,10 @@ class ProviderApp:
         )
         reply = await self._provider.answer(call)
         self.changed.set()
-        if reply.hangs:
+        if reply.is_cut:
+            # ASGI has no word for it; uvicorn's `send` is a method of what holds the connection.
+            send.__self__.transport.abort()  # type: ignore[attr-defined]  # see above
+        if reply.hangs or reply.is_cut:
             while (await receive())["type"] != "http.disconnect":
                 continue
             return
@@ -75,4 +78,6 @@ class InProcess(httpx.AsyncBaseTransport):
         reply = await self._provider.answer(call)
         if reply.hangs:
             raise httpx.ReadTimeout("the provider does not answer", request=request)
+        if reply.is_cut:
+            raise httpx.ReadError("the provider cuts the connection", request=request)
         return httpx.Response(reply.status, headers=dict(reply.headers), content=reply.body, request=request)

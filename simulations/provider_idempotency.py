@@ -17,12 +17,13 @@ KEY_CHARS_MAX = 255
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """What the API answers; with `hangs` it never does."""
+    """What the API answers; with `hangs` it never does, and with `is_cut` the connection ends without an answer."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = {}
     hangs: bool = False
+    is_cut: bool = False
 
 
 class _Kept(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,11 +68,7 @@ class IdempotencyKeys:
             )
             raise RefusedError(400, message, kind="idempotency_error")
         if kept.reply is None:
-            message = (
-                "There is currently another in-progress request using this Idempotent Key (that probably means you "
-                f"submitted twice, and the other request is still going through): {key}. Please try again later."
-            )
-            raise RefusedError(409, message, code="idempotency_key_in_use", kind="idempotency_error")
+            raise in_use(key)
         return msgspec.structs.replace(kept.reply, headers={**kept.reply.headers, "Idempotent-Replayed": "true"})
 
     def keep(self, key: str, reply: Reply) -> None:
@@ -81,3 +78,12 @@ class IdempotencyKeys:
     def forget(self, key: str) -> None:
         """The call was never worked on."""
         del self._kept[key]
+
+
+def in_use(key: str) -> RefusedError:
+    """What is answered while another call with the same key is worked on."""
+    message = (
+        "There is currently another in-progress request using this Idempotent Key (that probably means you submitted "
+        f"twice, and the other request is still going through): {key}. Please try again later."
+    )
+    return RefusedError(409, message, code="idempotency_key_in_use", kind="idempotency_error")

@@ -11,7 +11,16 @@ from domain.errors import TerminalError
 
 Share = Annotated[float, msgspec.Meta(ge=0, le=1)]
 CallFault = Literal[
-    "timeout_before", "timeout_after", "error_before", "error_after", "unavailable", "rate_limited", "locked"
+    "timeout_before",
+    "timeout_after",
+    "error_before",
+    "error_after",
+    "unavailable",
+    "rate_limited",
+    "locked",
+    "cut_before",
+    "cut_after",
+    "key_in_use",
 ]
 EventFault = Literal["late", "duplicate", "reordered", "lost", "contradictory"]
 
@@ -27,6 +36,9 @@ class CallShares(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
         unavailable: 503 from before the API, so that no key keeps it.
         rate_limited: 429 with Retry-After, from before the API as well.
         locked: 409, because something else works on the object.
+        cut_before: the connection is cut, and nothing was done.
+        cut_after: the connection is cut, and it was done.
+        key_in_use: 409, because another call with the same idempotency key is still worked on; `locked` without a key.
     """
 
     timeout_before: Share = 0.0
@@ -36,6 +48,9 @@ class CallShares(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     unavailable: Share = 0.0
     rate_limited: Share = 0.0
     locked: Share = 0.0
+    cut_before: Share = 0.0
+    cut_after: Share = 0.0
+    key_in_use: Share = 0.0
 
 
 class EventShares(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

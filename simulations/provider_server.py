@@ -24,8 +24,12 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def running(provider: Provider, listen: str = "127.0.0.1:0") -> AsyncIterator[str]:
+async def running(
+    provider: Provider, listen: str = "127.0.0.1:0", *, sends_webhooks: bool = True
+) -> AsyncIterator[str]:
     """The provider on HOST:PORT (0 takes a free one), sending its webhooks; the URL. All has ended with the block.
+
+    Without `sends_webhooks` they stay due, for whoever takes them from there.
 
     Raises `TerminalError` if the address cannot be had.
     """
@@ -44,14 +48,15 @@ async def running(provider: Provider, listen: str = "127.0.0.1:0") -> AsyncItera
     )
     # The socket listens already, so that a call made before the server is ready waits for it.
     serving = asyncio.create_task(server.serve([bound]))
-    sending = asyncio.create_task(_send(provider, app.changed))
+    sending = asyncio.create_task(_send(provider, app.changed)) if sends_webhooks else None
     host, port = bound.getsockname()[:2]
     try:
         yield f"http://{f'[{host}]' if ':' in host else host}:{port}"
     finally:
-        sending.cancel()
-        with suppress(asyncio.CancelledError):
-            await sending
+        if sending is not None:
+            sending.cancel()
+            with suppress(asyncio.CancelledError):
+                await sending
         server.should_exit = True
         await serving
         bound.close()

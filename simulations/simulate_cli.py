@@ -5,7 +5,8 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
 from domain.errors import TerminalError
 from gateway.cli import data, one_line_errors, run, talk
@@ -58,6 +59,43 @@ def provider(
         if secret:
             chosen = msgspec.structs.replace(chosen, webhook_secret=secret)
         run(lambda: serve(chosen, http, on_ready=lambda url: data.print(f"ready http={url}", highlight=False)))
+
+
+@simulate.command("sagas")
+def sagas(
+    sagas: Annotated[int, typer.Option("--sagas", min=10, help="how many payments are started")] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", help="what happens, and what goes wrong")] = 7,
+    faulty: Annotated[float, typer.Option("--faulty", min=0, max=0.5, help="share of calls that go wrong")] = 0.10,
+    json: Json = None,
+) -> None:
+    """Run sagas against a simulated provider over HTTP that keeps failing, and compare with its books.
+
+    Exits 1 if money was made, lost or refunded twice, if a saga is stuck, or if a payment view differs from the books.
+    """
+    from actors.telemetry import configure_logging
+    from simulations.sagas import PHASES
+    from simulations.sagas_checks import complaints, rows
+    from simulations.sagas_run import run_sagas
+
+    # Attempts that fail are what is simulated.
+    configure_logging("critical")
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
+    with one_line_errors(), Progress(*columns, console=talk, transient=True) as progress:
+        task = progress.add_task("", total=sum(phase.turns for phase in PHASES))
+
+        def on_turn(phase: str) -> None:
+            progress.update(task, advance=1, description=phase)
+
+        figures = run(lambda: run_sagas(sagas=sagas, seed=seed, faulty=faulty, on_turn=on_turn))
+    table = Table(show_header=False)
+    for name, figure in rows(figures):
+        table.add_row(name, figure)
+    talk.print(table)
+    for sentence in complaints(figures):
+        talk.print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
+    _out(figures, json)
+    if not figures.meets_target:
+        raise typer.Exit(1)
 
 
 def _known(mechanism: str) -> str:

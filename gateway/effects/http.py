@@ -7,12 +7,13 @@ from datetime import datetime
 import httpx
 import msgspec
 
-from domain.effects import Failed
+from domain.effects import Failed, not_asked
 from gateway.polling_http import retry_after_s
 
 TIMEOUT_S = 20.0
 CONNECT_TIMEOUT_S = 5.0
-CONNECTIONS_MAX = 32
+# Connections that are kept open for the next call.
+KEPT_MAX = 32
 BODY_BYTES_MAX = 4 * 1024**2
 # 408 and 425 of RFC 9110 and RFC 8470; the others are somebody's bad moment.
 _AWAY = frozenset({408, 425, 500, 502, 503, 504})
@@ -30,11 +31,19 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
         return 200 <= self.status < 300  # noqa: PLR2004 - RFC 9110, 15.3
 
 
-def make_client(*, connections_max: int = CONNECTIONS_MAX) -> httpx.AsyncClient:
-    """A client for effects. It follows no redirect, which would carry a credential to another host."""
-    limits = httpx.Limits(max_connections=connections_max, max_keepalive_connections=connections_max)
-    timeout = httpx.Timeout(TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-    return httpx.AsyncClient(limits=limits, timeout=timeout, follow_redirects=False)
+def make_client() -> httpx.AsyncClient:
+    """A client for effects. It follows no redirect, which would carry a credential to another host.
+
+    How many calls there are at once is up to whoever makes them (`EffectSettings`). A pool with an end of its own would
+    not only keep one waiting behind another's slow provider: calls that end while they wait for it leave connections
+    behind that are nobody's and are never given to anybody (httpcore 1.0.9), until there are no others.
+    """
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=KEPT_MAX)
+    return httpx.AsyncClient(limits=limits, timeout=_timeout(TIMEOUT_S), follow_redirects=False)
+
+
+def _timeout(timeout_s: float) -> httpx.Timeout:
+    return httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
 
 
 async def exchange(
@@ -53,7 +62,8 @@ async def exchange(
     try:
         async with (
             asyncio.timeout(timeout_s),
-            client.stream(method, url, headers=dict(headers), content=content) as response,
+            # Said with every request: a client's own timeouts are whatever it was made with.
+            client.stream(method, url, headers=dict(headers), content=content, timeout=_timeout(timeout_s)) as response,
         ):
             body = bytearray()
             async for part in response.aiter_bytes():
@@ -61,11 +71,11 @@ async def exchange(
                 if len(body) > BODY_BYTES_MAX:
                     return Failed(retryable=False, reason="http.too_large")
             return Response(status=response.status_code, headers=response.headers, body=bytes(body))
-    except (TimeoutError, httpx.TimeoutException) as error:
-        # Whoever waits for a connection of our own pool has met nobody who could be at fault.
-        return Failed(
-            retryable=True, reason="http.timeout", is_account_at_fault=not isinstance(error, httpx.PoolTimeout)
-        )
+    except httpx.PoolTimeout:
+        # Whoever waits for a connection of our own pool has met nobody.
+        return not_asked("http.timeout", retryable=True)
+    except (TimeoutError, httpx.TimeoutException):
+        return Failed(retryable=True, reason="http.timeout")
     except httpx.TransportError:
         return Failed(retryable=True, reason="http.unreachable")
 

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import httpx
 import msgspec
 
-from domain.effects import Done, Effect, Failed
+from domain.effects import Done, Effect, Failed, not_asked
 from gateway.effects.http import TIMEOUT_S, away, exchange
 from gateway.sources.standard_webhooks import signature
 
@@ -59,11 +59,11 @@ class Notify:
         """
         endpoint = self._endpoints.get((effect.tenant, effect.to))
         if endpoint is None:
-            return Failed(retryable=False, reason="endpoint.unknown", is_account_at_fault=False)
+            return not_asked("endpoint.unknown")
         try:
             body = body_of(effect)
         except msgspec.DecodeError:
-            return Failed(retryable=False, reason="notification.not_json", is_account_at_fault=False)
+            return not_asked("notification.not_json")
         attempted_at = int(self._clock().timestamp())
         headers = {
             "Content-Type": "application/json",

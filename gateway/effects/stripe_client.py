@@ -13,7 +13,7 @@ import httpx
 import msgspec
 import structlog
 
-from domain.effects import Done, Effect, Failed
+from domain.effects import Done, Effect, Failed, not_asked
 from domain.errors import TerminalError
 from gateway.effects.http import TIMEOUT_S, Response, away, exchange
 from gateway.effects.stripe_reading import date_of, facts_made, facts_read, found_of, page_of, refusal
@@ -68,7 +68,7 @@ class StripePort:
         """
         account = self._accounts.get((effect.tenant, effect.provider))
         if account is None:
-            return Failed(retryable=False, reason="effect.account_unknown", is_account_at_fault=False)
+            return not_asked("effect.account_unknown")
         calls = _Calls(self._client, account, self._timeout_s, self._clock)
         try:
             match effect.kind:
@@ -79,7 +79,7 @@ class StripePort:
                 case "cancel" | "void":
                     return await _cancel(calls, effect)
                 case _:
-                    return Failed(retryable=False, reason="effect.kind_unknown", is_account_at_fault=False)
+                    return not_asked("effect.kind_unknown")
         except TerminalError as error:
             log.warning("effect_answer_unreadable", tenant=effect.tenant, key=effect.key, reason=error.reason)
             return Failed(retryable=False, reason="stripe.unreadable", is_account_at_fault=False)

@@ -13,7 +13,7 @@ import httpx
 import msgspec
 import structlog
 
-from domain.effects import Done, Effect, Failed
+from domain.effects import Done, Effect, Failed, not_asked
 from gateway.effects.http import TIMEOUT_S, away, exchange
 
 BASE_URL = "https://openapi.zalo.me"
@@ -98,13 +98,13 @@ class ZaloReply:
         """
         account = self._accounts.get(effect.tenant)
         if account is None:
-            return Failed(retryable=False, reason="effect.account_unknown", is_account_at_fault=False)
+            return not_asked("effect.account_unknown")
         user_id = effect.to.removeprefix(_PREFIX)
         if not effect.to.startswith(_PREFIX) or ":" in user_id:
             # Whoever wrote without being logged in has no id to write to (`zalo:anonymous:<conversation>`).
-            return Failed(retryable=False, reason="effect.recipient_unknown", is_account_at_fault=False)
+            return not_asked("effect.recipient_unknown")
         if effect.not_after is not None and self._clock() > effect.not_after:
-            return Failed(retryable=False, reason="window.closed", is_account_at_fault=False)
+            return not_asked("window.closed")
         text = shortened(effect.text)
         # The window closes 48 hours after what is answered; unlike `due_at`, that end stays where it is.
         since = (effect.not_after or self._clock()) - WINDOW - SKEW

@@ -104,10 +104,24 @@ class EffectJson(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class GivenUpJson(msgspec.Struct, frozen=True, kw_only=True):
+    """A reply or a notification that is not tried any more; `reason` is why. `to` is the conversation of a reply."""
+
+    key: str
+    kind: str
+    payment_id: str
+    to: str
+    topic: str
+    ended_at: datetime
+    attempts: int
+    reason: str
+
+
 class EffectsJson(msgspec.Struct, frozen=True, kw_only=True):
-    """Those that are due next first. `position` is how far the log is read."""
+    """Those that are due next first; of those given up the last first. `position` is how far the log is read."""
 
     effects: list[EffectJson]
+    given_up: list[GivenUpJson]
     position: int
 
 
@@ -195,7 +209,7 @@ async def resolve_escalation(
 
 @get(
     "/v1/{tenant:str}/effects",
-    summary="What has to be done in the world and is not done yet",
+    summary="What has to be done in the world and is not done yet, and what was given up",
     responses=_LIST_PROBLEMS,
     tags=["payments"],
 )
@@ -223,7 +237,21 @@ async def list_effects(
         )
         for each in found
     ]
-    return EffectsJson(effects=effects, position=position)
+    ended = await asyncio.to_thread(outbox.given_up, tenant, limit=limit)
+    given_up = [
+        GivenUpJson(
+            key=each.effect.key,
+            kind=each.effect.kind,
+            payment_id=each.effect.payment_id,
+            to=each.effect.to,
+            topic=each.effect.topic,
+            ended_at=each.ended_at,
+            attempts=each.attempts,
+            reason=each.reason,
+        )
+        for each in ended
+    ]
+    return EffectsJson(effects=effects, given_up=given_up, position=position)
 
 
 HANDLERS: list[Any] = [start_payment, list_escalations, resolve_escalation, list_effects]

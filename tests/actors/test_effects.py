@@ -2,17 +2,22 @@
 
 import asyncio
 import socket
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from actors.effects import EffectRunner
 from actors.payment_shard import KINDS
-from domain.effects import Done, Failed, effect_key
+from domain.codec import Submission
+from domain.effects import Done, Effect, Failed, RequestEffect, effect_key, not_asked
+from domain.ids import stream_id
+from domain.message import Reply
 from domain.payment_saga import CONFLICT_SETTLES, RecordFact
 from domain.settings import EffectSettings
-from projections.outbox import Outbox, Room
+from projections.outbox import PAGE_MAX, Outbox, Room
 from tests.domain.examples import at, fact
 from tests.domain.sagas import captured, reading
 from tests.effect_worlds import Provider, World
@@ -255,6 +260,132 @@ async def test_an_account_that_keeps_failing_is_left_alone_and_then_tried_with_o
     await world.perform(runner)
 
     assert world.outbox.counts(world.clock()).effects == 0
+
+
+async def test_an_effect_with_which_nobody_was_asked_is_no_probe_of_an_account(world: World) -> None:
+    down = Failed(retryable=True, reason="it answers 500")
+    notify = Provider(down, not_asked("endpoint.unknown"), down, Done(), Done())
+    settings = EffectSettings(breaker_failures=1, breaker_open_s=30, tenant_at_once_max=1, retry_max_s=1.0)
+    runner = world.runner({"notify": notify}, settings=settings)
+    for number in range(4):
+        world.request(f"n{number}", due_at=at(number / 10), attempts_max=20)
+    world.request("late", due_at=at(-1), not_after=at(10))
+    world.seconds = 1
+    await world.perform(runner)
+    assert len(notify.asked) == 1
+
+    world.seconds = 31
+    await world.perform(runner)
+
+    # One was too late, one has no endpoint; the third met the account, which is still away.
+    assert len(notify.asked) == 3
+    world.seconds = 61
+    await world.perform(runner)
+    assert world.outbox.counts(world.clock()).effects == 0
+
+
+async def test_a_failure_in_between_that_nobody_caused_does_not_keep_the_breaker_closed(world: World) -> None:
+    down = Failed(retryable=True, reason="it answers 500")
+    busy = not_asked("http.timeout", retryable=True)
+    notify = Provider(down, busy, down, Done())
+    settings = EffectSettings(breaker_failures=2, breaker_open_s=30, tenant_at_once_max=1)
+    for number in range(4):
+        world.request(f"n{number}", attempts_max=20)
+
+    await world.perform(world.runner({"notify": notify}, settings=settings))
+
+    assert len(notify.asked) == 3
+
+
+async def test_an_outcome_that_is_being_recorded_takes_no_room_from_others(world: World) -> None:
+    notify = Provider()
+    settings = EffectSettings(at_once_max=2, tenant_at_once_max=2)
+    waiting, is_open = [], asyncio.Event()
+
+    async def submit(batch: Sequence[Submission]) -> list[Reply]:
+        waiting.append(batch)
+        await is_open.wait()
+        return world.shard.handle(batch)
+
+    runner = EffectRunner(
+        world.outbox,
+        {"notify": notify},
+        submit=submit,
+        owner="runner",
+        clock=world.clock,
+        clock_s=lambda: world.seconds,
+        settings=settings,
+    )
+    for number in range(6):
+        world.request(f"n{number}")
+    while len(waiting) < 6:
+        await runner.turn()
+        await asyncio.sleep(0)
+
+    assert notify.at_once_max <= 2
+    is_open.set()
+    await runner.settled()
+    world.outbox.follow()
+    assert world.outbox.counts(world.clock()).effects == 0
+
+
+async def test_an_effect_that_has_ended_wakes_the_loop(world: World) -> None:
+    """What it leads to is due at once: it does not wait for the next look at the clock."""
+    pull, cancel = Provider(Done(facts=(reading("pending", 1),))), Provider(Done(facts=(reading("canceled", 601),)))
+
+    is_idle = asyncio.Event()
+
+    async def never(_: float) -> None:
+        if pull.asked:
+            is_idle.set()
+        await asyncio.Event().wait()
+
+    world.start(on_timeout="cancel")
+    world.seconds = 600
+    pull.is_free.clear()
+    runner = world.runner({"pull": pull, "cancel": cancel}, pause=never)
+    await runner.turn()
+    await runner.turn()
+    task = asyncio.create_task(runner.run())
+    async with asyncio.timeout(5):
+        await is_idle.wait()
+        pull.is_free.set()
+        await cancel.is_asked.wait()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_was_performed_further_on_in_a_long_log_is_not_performed_again(world: World) -> None:
+    notify = Provider()
+    runner = world.runner({"notify": notify})
+    wishes = [Effect(kind="notify", due_at=at(0), key=f"n{number}") for number in range(PAGE_MAX)]
+    world.shard.handle(
+        [
+            Submission(stream=stream_id("effect", "acme", wish.key), command=RequestEffect(effect=wish))
+            for wish in wishes
+        ]
+    )
+    await world.perform(runner)
+    world.outbox.close()
+    (world.directory / "outbox.sqlite").unlink()
+    world.outbox = world.open_outbox()
+
+    await world.perform(world.runner({"notify": notify}, "successor"))
+
+    assert len(notify.asked) == PAGE_MAX
+
+
+async def test_the_loop_ends_when_another_process_owns_the_outbox(world: World) -> None:
+    notify = Provider()
+    runner = world.runner({"notify": notify})
+    other = world.open_outbox()
+    world.request("n1")
+
+    async with asyncio.timeout(5):
+        await runner.run()
+
+    assert notify.asked == []
+    other.close()
 
 
 async def test_a_refusal_of_one_effect_does_not_open_the_breaker(world: World) -> None:

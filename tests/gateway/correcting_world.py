@@ -25,6 +25,7 @@ from domain.codec import Submission
 from domain.effects import Effect, EffectRequested
 from domain.errors import RetryableError
 from domain.fact import Fact, RecordedFact
+from domain.ids import split_stream_id
 from domain.message import Failed, Reply, Trace
 from domain.payment import view
 from domain.payment_saga import FactRecorded, PaymentLinked, RecordFact
@@ -34,8 +35,13 @@ from projections.answer_ledger import AnswerLedger
 from projections.conversations import Conversations
 from projections.feed import SqliteFeed
 from projections.store import Store
+from tests.domain.examples import PAYMENT, fact
 from tests.spec import NOON
 from tests.worlds import TENANT, entries_in, handled, ids, link, new_shard, of_payment
+
+CAPTURED = fact("e1", "intent", "captured", 1, amount_minor=4900, captured_minor=4900)
+REFUNDED = fact("e2", "refund:re_1", "succeeded", 100, amount_minor=1900)
+FAILED = fact("e3", "refund:re_1", "failed", 200, amount_minor=1900)
 
 
 class StoppedError(Exception):
@@ -73,6 +79,8 @@ class World:
         self.published: list[tuple[str, dict[str, Any]]] = []
         self.is_bus_away = False
         self.judged: list[Submission] = []
+        # What the ledger says to judgements instead of entering them, by tenant.
+        self.refusals: dict[str, Failed] = {}
         self.feed = SqliteFeed(str(directory / "log.sqlite"))
 
     def corrector(self, at_point: Callable[[str], None] = lambda point: None, *, files: str = "files") -> Corrector:
@@ -95,7 +103,8 @@ class World:
 
     async def _judge(self, batch: Sequence[Submission]) -> list[Reply]:
         self.judged += batch
-        return await self._ledger.judge(batch)
+        refusal = self.refusals.get(split_stream_id(batch[0].stream)[1]) if batch else None
+        return await self._ledger.judge(batch) if refusal is None else [refusal for _ in batch]
 
     async def _publish(self, subject: str, payload: bytes) -> None:
         if self.is_bus_away:
@@ -131,8 +140,11 @@ class World:
             "as_of": max([self.clock(), *(payment.occurred_at for payment in views)]),
             "given_at": self.clock(),
             "basis": Basis(known_to=known_to),
+            "tenant": TENANT,
+            **fields,
         }
-        await self._ledger.enter(TENANT, AnswerRecord(**{**given, **fields}), Trace(correlation_id=f"c-{answer_id}"))
+        tenant = given.pop("tenant")
+        await self._ledger.enter(tenant, AnswerRecord(**given), Trace(correlation_id=f"c-{answer_id}"))
 
     async def repeat(self, answer_id: str) -> None:
         await self._ledger.repeat(TENANT, answer_id)
@@ -223,3 +235,19 @@ async def settle(corrector: Corrector, head: Callable[[], int]) -> None:
     """Turns until all that is in the log is judged."""
     while await corrector.turn() or corrector.position < head():
         pass
+
+
+async def corrected(world: World) -> Corrector:
+    """A gateway starts, and judges all that there is."""
+    corrector = world.corrector()
+    await settle(corrector, world.head)
+    return corrector
+
+
+async def told_wrongly(world: World, *answer_ids: str) -> None:
+    """Answers at 250 s that say that the refund was sent. It had failed at 200 s, which is not known yet."""
+    world.fact(CAPTURED)
+    world.fact(REFUNDED)
+    world.clock.forward(250)
+    for answer_id in answer_ids or ("a-1",):
+        await world.answer(answer_id, PAYMENT)

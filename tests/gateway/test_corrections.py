@@ -15,17 +15,23 @@ from domain.fact import Fact
 from domain.ids import stream_id
 from domain.settings import NotifySettings, TenantSettings
 from gateway.conversations import REPLY_WITHIN
-from gateway.corrections import SEND_WITHIN, Corrector, ways_of
+from gateway.corrections import SEND_WITHIN, ways_of
 from projections.feed import LogEntry, SqliteFeed
 from tests.domain.examples import PAYMENT, fact
-from tests.gateway.correcting_world import StoppedError, World, settle
+from tests.gateway.correcting_world import (
+    CAPTURED,
+    FAILED,
+    REFUNDED,
+    StoppedError,
+    World,
+    corrected,
+    settle,
+    told_wrongly,
+)
 from tests.spec import NOON
 from tests.worlds import TENANT, new_log
 
 CHAT = "zalo:2512523625412515"
-CAPTURED = fact("e1", "intent", "captured", 1, amount_minor=4900, captured_minor=4900)
-REFUNDED = fact("e2", "refund:re_1", "succeeded", 100, amount_minor=1900)
-FAILED = fact("e3", "refund:re_1", "failed", 200, amount_minor=1900)
 
 
 @pytest.fixture
@@ -37,22 +43,6 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def of_another(number: int) -> Fact:
     return fact(f"o{number}", "intent", "captured", 1, payment_id=f"pi_o{number}", amount_minor=100)
-
-
-async def corrected(world: World) -> Corrector:
-    """A gateway starts, and judges all that there is."""
-    corrector = world.corrector()
-    await settle(corrector, world.head)
-    return corrector
-
-
-async def told_wrongly(world: World, *answer_ids: str) -> None:
-    """Answers at 250 s that say that the refund was sent. It had failed at 200 s, which is not known yet."""
-    world.fact(CAPTURED)
-    world.fact(REFUNDED)
-    world.clock.forward(250)
-    for answer_id in answer_ids or ("a-1",):
-        await world.answer(answer_id, PAYMENT)
 
 
 async def test_a_late_fact_invalidates_the_answer_that_it_contradicts(world: World) -> None:

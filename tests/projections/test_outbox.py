@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from domain.effects import RecordEffectOutcome
 from domain.errors import FencedError, TerminalError
 from domain.payment_saga import PassDeadline, ResolveEscalation
 from projections.outbox import Outbox, Room
@@ -78,6 +79,29 @@ def test_a_log_that_ends_before_what_was_read_is_another_one(world: World, tmp_p
 
     with pytest.raises(TerminalError, match="store copy"):
         Outbox(tmp_path / "outbox.sqlite", other.feed).check_log()
+
+
+def test_an_errand_that_was_given_up_is_listed_with_its_reason_and_a_sagas_effect_is_not(world: World) -> None:
+    world.start()
+    world.request("n1")
+    world.request("n2")
+    world.request("g1", tenant="globex")
+    world.seconds = 700
+    world.tell("pi_1", PassDeadline())
+    world.record("pi_1", "pull-1", "gave_up")
+    for number, tenant in (("n1", "acme"), ("n2", "acme"), ("g1", "globex")):
+        outcome = RecordEffectOutcome(step="", outcome="gave_up", reason=f"{number} is gone")
+        world.tell(number, outcome, tenant, "effect")
+    world.outbox.follow()
+
+    found = world.outbox.given_up("acme", limit=10)
+
+    assert [(each.effect.key, each.reason, each.attempts) for each in found] == [
+        ("n2", "n2 is gone", 1),
+        ("n1", "n1 is gone", 1),
+    ]
+    assert found[0].ended_at == world.clock()
+    assert world.outbox.given_up("acme", limit=1) == found[:1]
 
 
 def test_the_last_one_that_opened_the_outbox_owns_it(world: World) -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from domain.effects import Done, Failed
 from domain.errors import TerminalError
-from gateway.effects.http import make_client
+from gateway.effects.http import KEPT_MAX, make_client
 from gateway.effects.stripe_client import StripeAccount, StripePort
 from simulations.provider import Provider
-from simulations.provider_scenario import EventShares, Opened, Scenario
+from simulations.provider_scenario import CallFault, EventShares, Opened, Scenario
 from simulations.provider_server import running
 from tests.gateway.effects.provider_examples import KEY, effect, failing
 
@@ -31,15 +31,27 @@ async def performing(timeout_s: float = 10.0, **scenario: Any) -> AsyncIterator[
         yield simulated, StripePort(client, {("acme", "stripe"): account}, timeout_s=timeout_s), url
 
 
-async def test_a_refund_that_is_never_confirmed_is_found_at_the_next_attempt() -> None:
-    fault = failing("POST /v1/refunds", "timeout_after")
-    async with performing(timeout_s=0.5, call_faults=(fault,)) as (simulated, port, _):
+@pytest.mark.parametrize(("fault", "reason"), [("timeout_after", "http.timeout"), ("cut_after", "http.unreachable")])
+async def test_a_refund_that_is_never_confirmed_is_found_at_the_next_attempt(fault: CallFault, reason: str) -> None:
+    failing_once = failing("POST /v1/refunds", fault)
+    async with performing(timeout_s=1.5, call_faults=(failing_once,)) as (simulated, port, _):
         first, second = await port.perform(REFUND), await port.perform(REFUND)
 
-    assert first == Failed(retryable=True, reason="http.timeout")
+    assert first == Failed(retryable=True, reason=reason)
     assert isinstance(second, Done)
     assert simulated.books.truth()["pi_1"].refunded_minor == 1_900
     assert simulated.books.violations() == []
+
+
+async def test_calls_that_were_never_answered_take_no_room_from_the_next() -> None:
+    """A pool with an end would keep for good what it had given to those who waited for it and went."""
+    never = failing("GET /v1/disputes", "timeout_before", times=10_000)
+    async with performing(timeout_s=1.5, call_faults=(never,)) as (_, port, _):
+        waited = await asyncio.gather(*(port.perform(effect("pull")) for _ in range(3 * KEPT_MAX)))
+        after = await port.perform(REFUND)
+
+    assert {each.reason for each in waited if isinstance(each, Failed)} == {"http.timeout"}
+    assert isinstance(after, Done)
 
 
 async def test_one_effect_performed_many_times_at_once_is_done_once() -> None:

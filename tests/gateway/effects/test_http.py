@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 
-from domain.effects import Failed
+from domain.effects import Failed, not_asked
 from gateway.effects.http import BODY_BYTES_MAX, Response, away, exchange, make_client
 from tests.gateway.effects.provider_examples import START
 
@@ -24,7 +24,7 @@ async def asked(answer: Callable[[httpx.Request], object], *, timeout_s: float =
         (httpx.ConnectError("refused"), Failed(retryable=True, reason="http.unreachable")),
         (httpx.RemoteProtocolError("cut"), Failed(retryable=True, reason="http.unreachable")),
         (httpx.ReadTimeout("slow"), Failed(retryable=True, reason="http.timeout")),
-        (httpx.PoolTimeout("busy"), Failed(retryable=True, reason="http.timeout", is_account_at_fault=False)),
+        (httpx.PoolTimeout("busy"), not_asked("http.timeout", retryable=True)),
     ],
 )
 async def test_no_answer_is_retryable(error: httpx.TransportError, expected: Failed) -> None:
@@ -53,6 +53,18 @@ async def test_an_answer_without_end_is_not_kept() -> None:
 
     assert BODY_BYTES_MAX < 2**30
     assert answered == Failed(retryable=False, reason="http.too_large")
+
+
+async def test_an_answer_may_take_its_time_whatever_the_client_would_wait() -> None:
+    waits: list[dict[str, float]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        waits.append(request.extensions["timeout"])
+        return httpx.Response(200)
+
+    await asked(answer, timeout_s=20.0)
+
+    assert waits == [{"connect": 5.0, "read": 20.0, "write": 20.0, "pool": 20.0}]
 
 
 @pytest.mark.parametrize(("told", "wait_s"), [("17", 17.0), ("Sat, 01 Mar 2025 12:00:30 GMT", 30.0), ("soon", 0.0)])

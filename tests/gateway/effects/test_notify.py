@@ -5,7 +5,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from domain.effects import Done, Failed
+from domain.effects import Done, Failed, not_asked
 from domain.errors import TerminalError
 from gateway.effects.notify import Endpoint, Notify
 from gateway.sources import standard_webhooks
@@ -68,13 +68,13 @@ async def test_whatever_is_no_success_is_tried_again_unless_the_endpoint_is_gone
 async def test_an_endpoint_that_nobody_configured_is_not_called() -> None:
     outcome = await notify(lambda request: httpx.Response(204), to="elsewhere", text="{}")
 
-    assert outcome == Failed(retryable=False, reason="endpoint.unknown", is_account_at_fault=False)
+    assert outcome == not_asked("endpoint.unknown")
 
 
 async def test_what_is_no_json_is_not_sent() -> None:
     outcome = await notify(lambda request: httpx.Response(204), text="not json")
 
-    assert outcome == Failed(retryable=False, reason="notification.not_json", is_account_at_fault=False)
+    assert outcome == not_asked("notification.not_json")
 
 
 async def test_nothing_is_sent_that_an_empty_secret_would_sign() -> None:
