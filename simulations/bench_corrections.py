@@ -19,7 +19,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from actors.journal import Journal
-from actors.payment_shard import KINDS, ROLE, log_path, new_id, now
+from actors.log import place_of
+from actors.payment_shard import KINDS, ROLE, new_id, now
 from actors.recorder import open_log
 from actors.router import Router
 from actors.shard import Shard
@@ -175,7 +176,7 @@ class Node:
 
     def __init__(self, directory: Path, client: Client) -> None:
         directory.mkdir(parents=True)
-        path = str(log_path(str(directory)))
+        path = place_of("sqlite", directory)
         recorder = open_log(path)
         shard = Shard(
             Journal(recorder),

@@ -17,7 +17,8 @@ from typing import TypeVar, get_args
 import msgspec
 
 from actors.effects import EffectRunner
-from actors.payment_shard import PaymentShard, ShardPlace, log_path, new_id, now
+from actors.log import place_of
+from actors.payment_shard import PaymentShard, ShardPlace, new_id, now
 from actors.router import Router
 from actors.telemetry import configure_logging
 from domain.codec import Submission, tag_of
@@ -164,10 +165,10 @@ class _Counted:
 
 async def run_ours(directory: Path, sagas: int) -> OurRun:
     """So many sagas, from the first start to the last end being in the log; the directory is there."""
-    place = ShardPlace(data=str(directory), shard=0, shard_count=1)
+    place = ShardPlace(log=place_of("sqlite", directory), shard=0, shard_count=1)
     shard = PaymentShard(msgspec.msgpack.encode(place))
     router = Router([_InProcess(shard)])
-    feed = SqliteFeed(str(log_path(str(directory))))
+    feed = SqliteFeed(place_of("sqlite", directory))
     outbox, account = Outbox(directory / "outbox.sqlite", feed), Account()
     counted = _Counted(router, 2 * sagas)
     runner = EffectRunner(

@@ -15,7 +15,8 @@ import msgspec
 
 from actors.effects import EffectRunner
 from actors.journal import Journal
-from actors.payment_shard import KINDS, ROLE, log_path, new_id
+from actors.log import place_of
+from actors.payment_shard import KINDS, ROLE, new_id
 from actors.recorder import open_log
 from actors.router import Router
 from actors.shard import Shard
@@ -141,7 +142,7 @@ class Sagas:
         self.clock = provider.clock
         self.resolved: dict[tuple[str, str], int] = {}
         self.webhooks = self.polled = 0
-        journal = Journal(open_log(str(log_path(str(directory)))))
+        journal = Journal(open_log(place_of("sqlite", directory)))
         shard = Shard(
             journal,
             KINDS,
@@ -153,8 +154,8 @@ class Sagas:
         )
         self.shard = shard
         self._router = Router([LocalEndpoint(shard)], calls_max=1)
-        self.feed = SqliteFeed(str(log_path(str(directory))))
-        self.outbox = Outbox(directory / "outbox.sqlite", SqliteFeed(str(log_path(str(directory)))))
+        self.feed = SqliteFeed(place_of("sqlite", directory))
+        self.outbox = Outbox(directory / "outbox.sqlite", SqliteFeed(place_of("sqlite", directory)))
         port = _ByTenant(
             {
                 tenant: StripePort(
