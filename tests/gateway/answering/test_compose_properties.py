@@ -13,7 +13,7 @@ from domain.money import format_amount
 from gateway.answering.compose import Composition, compose
 from gateway.answering.evidence import DocumentCited, FactCited, Passage
 from gateway.answering.understand import understand
-from gateway.answering.wording import day
+from gateway.answering.english import ENGLISH
 from tests.domain.examples import at, recorded
 from tests.gateway.answering.examples import DAY_S, REFUND_POLICY, passage
 
