@@ -93,16 +93,16 @@ _MONTHS = {
     )
 }
 _MONTH = "|".join([*_MONTHS, *(f"{name[:3]}\\.?" for name in _MONTHS)])
-_DATES: tuple[tuple[Language | None, re.Pattern[str]], ...] = tuple(
-    (language, re.compile(rf"(?<![\w/.-])(?:{pattern})(?![\w/-])", re.IGNORECASE))
-    for language, pattern in (
-        (None, r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"),
-        ("en", rf"(?P<day>[0-9]{{1,2}})(?:st|nd|rd|th)?(?: of)? (?P<month>{_MONTH})(?:,? (?P<year>[0-9]{{4}}))?"),
-        ("en", rf"(?P<month>{_MONTH}) (?P<day>[0-9]{{1,2}})(?:st|nd|rd|th)?(?:,? (?P<year>[0-9]{{4}}))?"),
-        ("vi", r"(?:ngày )?(?P<day>[0-9]{1,2}) tháng (?P<month>[0-9]{1,2})(?:,? (?:năm )?(?P<year>[0-9]{4}))?"),
-        (None, r"(?P<day>[0-9]{1,2})[/.](?P<month>[0-9]{1,2})[/.](?P<year>[0-9]{4})"),
-        ("vi", r"(?:ngày )(?P<day>[0-9]{1,2})/(?P<month>[0-9]{1,2})(?P<year>)"),
-    )
+_DATE_FORMS: tuple[tuple[Language | None, str], ...] = (
+    (None, r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"),
+    ("en", rf"(?P<day>[0-9]{{1,2}})(?:st|nd|rd|th)?(?: of)? (?P<month>{_MONTH})(?:,? (?P<year>[0-9]{{4}}))?"),
+    ("en", rf"(?P<month>{_MONTH}) (?P<day>[0-9]{{1,2}})(?:st|nd|rd|th)?(?:,? (?P<year>[0-9]{{4}}))?"),
+    ("vi", r"(?:ngày )?(?P<day>[0-9]{1,2}) tháng (?P<month>[0-9]{1,2})(?:,? (?:năm )?(?P<year>[0-9]{4}))?"),
+    (None, r"(?P<day>[0-9]{1,2})[/.](?P<month>[0-9]{1,2})[/.](?P<year>[0-9]{4})"),
+    ("vi", r"(?:ngày )(?P<day>[0-9]{1,2})/(?P<month>[0-9]{1,2})(?P<year>)"),
+)
+_DATES = tuple(
+    (language, re.compile(rf"(?<![\w/.-])(?:{pattern})(?![\w/-])", re.IGNORECASE)) for language, pattern in _DATE_FORMS
 )
 _ID_RE = re.compile(r"(?<![\w@.])(?=[A-Za-z0-9:._=+~-]*[0-9])(?=[0-9:._=+~-]*[A-Za-z])[A-Za-z0-9][\w:.=+~-]*\w(?!\w)")
 _UNDERSCORED_RE = re.compile(r"(?<!\w)\w+_\w+")

@@ -9,6 +9,7 @@ import msgspec
 from domain.evidence import PaymentEvidence
 from gateway.answering.charged_twice import Charged, tell_charged
 from gateway.answering.evidence import Citation, DocumentCited, FactCited, Passage
+from gateway.answering.intents import Intent
 from gateway.answering.language import Language
 from gateway.answering.quote import quote
 from gateway.answering.references import Reference
@@ -25,7 +26,7 @@ from gateway.answering.statements import (
     of_refunds,
     of_status,
 )
-from gateway.answering.understand import Intent, Understanding
+from gateway.answering.understand import Understanding
 
 LISTED_MAX = 5
 

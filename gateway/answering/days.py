@@ -29,7 +29,8 @@ _NUMBERS = {
     "one": 1,
 }
 _LENGTHS = {"day": 1, "days": 1, "ngay": 1, "hom": 1, "week": 7, "weeks": 7, "tuan": 7}
-_YEARS_BACK_MAX = 100
+_YEARS_SHORT_MAX = 99
+_YEAR_MIN, _YEAR_MAX = 1970, 9000
 
 _COUNT = rf"(?P<count>[0-9]{{1,3}}|{'|'.join(_NUMBERS)})"
 _MONTH = "|".join(sorted(_MONTHS, key=len, reverse=True))
@@ -56,10 +57,11 @@ def days_in(text: str, today: date) -> Days | None:
         if match is None:
             continue
         try:
-            return days_of(match, today)
+            days = days_of(match, today)
         except (ValueError, OverflowError):
             # The 31st of a month with 30 days, or a year that no calendar has.
             continue
+        return days if days.first.year >= _YEAR_MIN and days.last.year <= _YEAR_MAX else None
     return None
 
 
@@ -119,7 +121,7 @@ def _written(match: re.Match[str], today: date) -> Days:
     day = int(match["day"])
     if match["year"]:
         year = int(match["year"])
-        return _one(date(year if year > _YEARS_BACK_MAX else 2000 + year, number, day))
+        return _one(date(year if year > _YEARS_SHORT_MAX else 2000 + year, number, day))
     this_year = date(today.year, number, day)
     return _one(this_year if this_year <= today else date(today.year - 1, number, day))
 

@@ -14,6 +14,7 @@ from actors.index import DOCUMENTS, PAYMENTS
 from actors.payment_shard import now
 from domain.errors import RetryableError
 from gateway.bus import pending
+from gateway.composing import OUTCOMES
 from gateway.http.context import AnyRequest, node_of
 from gateway.http.payments import index_away
 from gateway.http.problems import ProblemError, problems
@@ -144,7 +145,8 @@ class NodeCollector:
             of_cache.add_metric([figure], getattr(cache, figure))
         of_cache.add_metric(["entries"], len(cache))
         head = GaugeMetricFamily("recount_log_head", "The last position in the log", value=self._node.feed.head())
-        own: list[GaugeMetricFamily | CounterMetricFamily] = [replaced, of_cache, head, _corrections(self._node)]
+        counted = [_corrections(self._node), _compositions(self._node)]
+        own: list[GaugeMetricFamily | CounterMetricFamily] = [replaced, of_cache, head, *counted]
         return [*families.values(), *own, *_tallies(self._node), *_effects(self._node)]
 
 
@@ -168,6 +170,15 @@ def _corrections(node: Node) -> CounterMetricFamily:
     found = CounterMetricFamily("recount_corrections_total", "Answers judged otherwise than before", labels=["outcome"])
     for outcome in ("invalidated", "reinstated"):
         found.add_metric([outcome], node.corrector.counts[outcome])
+    return found
+
+
+def _compositions(node: Node) -> CounterMetricFamily:
+    """What became of the answers that a model was to word."""
+    found = CounterMetricFamily("recount_compositions_total", "Answers that a model was to word", labels=["outcome"])
+    counts = node.model_composer.counts if node.model_composer is not None else {}
+    for outcome in OUTCOMES:
+        found.add_metric([outcome], counts.get(outcome, 0))
     return found
 
 
