@@ -117,7 +117,7 @@ def violation(text: str, facts: str, truths: Sequence[Truth], speech: Speech) ->
     """Why a text may not be said in place of `facts`, the sentences of the templates; `None` if it may."""
     if (refused := _form(text, speech)) is not None:
         return refused
-    explained = [part.partition(")")[0].lower() for part in facts.split("(")[1:]]
+    explained = _explained(facts, truths)
     text = _without(plain(text), explained)
     if any(phrase in text.lower() for phrase in _REASONS):
         return "reason"
@@ -170,10 +170,16 @@ def _is_foreign(letter: str) -> bool:
     return category.startswith(("N", "C", "M", "Zl", "Zp"))
 
 
+def _explained(facts: str, truths: Sequence[Truth]) -> list[str]:
+    """What the facts say in brackets: reasons, and ids, which are left where they are."""
+    brackets = [part.partition(")")[0].lower() for part in facts.split("(")[1:]]
+    return [phrase for phrase in brackets if not any(each.id in phrase for each in truths)]
+
+
 def _without(text: str, explained: Sequence[str]) -> str:
     """The text without the reasons that the facts give: they hold words that would be read as claims."""
     for phrase in sorted(explained, key=len, reverse=True):
-        at = text.lower().find(phrase) if phrase and "_" not in phrase else -1
+        at = text.lower().find(phrase) if phrase else -1
         while at >= 0:
             text = f"{text[:at]}{text[at + len(phrase) :]}"
             at = text.lower().find(phrase)
