@@ -198,6 +198,7 @@ class Asker:
             min_score=self._settings.min_score,
             zone=zone,
             is_identified=bool(request.customer_id or named),
+            resolved=gathered.resolved,
         )
         composer = self._composer if key is not None else TemplateComposer()
         speech = speech_in(composition.language, zone)

@@ -112,7 +112,8 @@ class Gathered(msgspec.Struct, frozen=True, kw_only=True, tag="gathered"):
     """The evidence for one question.
 
     `looked_up` are all keys that it depends on, found or not. `lag_ms` is for how long the view has been behind the
-    log, 0 if it is not. `knowledge_position` is how far documents are.
+    log, 0 if it is not. `knowledge_position` is how far documents are. `resolved` has for every id that was asked for
+    and is not a payment's own the payment that it belongs to: an order number is found in no fact.
     """
 
     position: int
@@ -122,6 +123,7 @@ class Gathered(msgspec.Struct, frozen=True, kw_only=True, tag="gathered"):
     payments: list[PaymentEvidence]
     passages: list[Passage]
     looked_up: list[str]
+    resolved: dict[str, str] = {}
 
 
 class NotYet(msgspec.Struct, frozen=True, kw_only=True, tag="not_yet"):
@@ -194,6 +196,11 @@ class TenantReader:
             for index, passages in zip(indices, of_time, strict=True):
                 found[index] = passages[: gathers[index].top_k]
         return found
+
+    def resolved(self, query: Gather) -> dict[str, str]:
+        """The payment of each id that was asked for and is not the payment's own."""
+        found = {each: self.payments.resolve(each, query.known_at) for each in query.object_ids}
+        return {each: payment_id for each, payment_id in found.items() if payment_id != each}
 
     def evidence(self, query: Gather) -> tuple[list[PaymentEvidence], list[str]]:
         """The payments that a question is about, newest first, and every key that the choice depends on."""

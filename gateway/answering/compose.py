@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, tzinfo
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -93,11 +94,13 @@ def compose(
     min_score: float,
     zone: tzinfo = UTC,
     is_identified: bool = True,
+    resolved: Mapping[str, str] = MappingProxyType({}),
 ) -> Composition:
     """Answer from the payments (all that the asker may see) and the passages (at or above `min_score`).
 
     Facts first, at most one quotation of a document after them. Every status, amount and date is the view's, and days
-    are those of `zone`. `is_identified` is whether it is known whose payments the asker may see.
+    are those of `zone`. `is_identified` is whether it is known whose payments the asker may see, `resolved` has the
+    payments of ids that are not their own.
     """
     speech = speech_in(understanding.language, zone)
     quoted = quote(question, passages, min_score=min_score)
@@ -107,7 +110,7 @@ def compose(
         told = _Told(statements=() if quoted else [Statement(text=speech.no_document())])
         because: Abstention = "question.unclear" if understanding.intent == "unknown" else "document.none"
         return _composition(understanding, told, quoted, quotation, because="" if quoted else because)
-    asked = _asked(understanding, payments, speech)
+    asked = _asked(understanding, payments, speech, resolved)
     told = tell(asked) if asked.payments else _Told()
     statements, because = list(told.statements), ""
     if asked.unknown:
@@ -167,13 +170,15 @@ def _nothing(understanding: Understanding, speech: Speech, *, is_identified: boo
     return Statement(text=nothing if is_identified else f"{nothing} {speech.say_which()}")
 
 
-def _asked(understanding: Understanding, payments: Sequence[PaymentEvidence], speech: Speech) -> _Asked:
+def _asked(
+    understanding: Understanding, payments: Sequence[PaymentEvidence], speech: Speech, resolved: Mapping[str, str]
+) -> _Asked:
     """The payments that the question names by an id; else those with an amount and of a day that it names; else all.
 
     A payout pays many payments out at once: unless it is named, it is only looked at where payouts are asked about.
     """
     latest_first = sorted(payments, key=lambda each: (each.view.occurred_at, each.view.payment_id), reverse=True)
-    named = set(understanding.ids)
+    named = {resolved.get(each, each) for each in understanding.ids} | set(understanding.ids)
     if named:
         meant = [each for each in latest_first if not named.isdisjoint(each.names())]
     else:
@@ -189,7 +194,7 @@ def _asked(understanding: Understanding, payments: Sequence[PaymentEvidence], sp
         others=[each for each in latest_first if each.view.payment_id not in meant_ids],
         is_named=bool(named),
         is_narrowed=not named and len(meant) < len(latest_first),
-        unknown=tuple(each for each in understanding.references if each.id not in known),
+        unknown=tuple(each for each in understanding.references if known.isdisjoint((each.id, resolved.get(each.id)))),
     )
 
 

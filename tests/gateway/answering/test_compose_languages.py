@@ -1,5 +1,6 @@
 """Answers in Vietnamese, answers that ask back, and why an answer abstains."""
 
+from collections.abc import Callable
 from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -7,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from domain.evidence import PaymentEvidence
+from domain.fact import Fact
 from domain.lifecycle import LIFECYCLES
 from gateway.answering import reasons, vietnamese_reasons
 from gateway.answering.compose import Composition, compose
@@ -42,8 +44,8 @@ def answered(question: str, payments: list[PaymentEvidence], **options: Any) -> 
             "Tại sao thẻ của tôi bị từ chối?",
             [DECLINED],
             (
-                "Thanh toán pi_2 trị giá 49,00 EUR thất bại vào ngày 1 tháng 3 năm 2026 (không đủ số dư); không có khoản "
-                "tiền nào bị thu."
+                "Thanh toán pi_2 trị giá 49,00 EUR thất bại vào ngày 1 tháng 3 năm 2026 (không đủ số dư); không có "
+                "khoản tiền nào bị thu."
             ),
         ),
         (
@@ -58,16 +60,16 @@ def answered(question: str, payments: list[PaymentEvidence], **options: Any) -> 
             "Tôi bị trừ tiền hai lần",
             [CAPTURED, known_as("pi_2", intent("pi_2", "captured", 30))],
             (
-                "Tôi thấy 2 thanh toán trị giá 49,00 EUR, được thu cách nhau không quá 10 phút: pi_1 vào ngày 1 tháng 3 "
-                "năm 2026 và pi_2 vào ngày 1 tháng 3 năm 2026."
+                "Tôi thấy 2 thanh toán trị giá 49,00 EUR, được thu cách nhau không quá 10 phút: pi_1 vào ngày 1 tháng "
+                "3 năm 2026 và pi_2 vào ngày 1 tháng 3 năm 2026."
             ),
         ),
         (
             "Tranh chấp của tôi thế nào rồi?",
             [known_as("pi_1", intent("pi_1", "captured"), dispute("pi_1", "dp_1", "lost", 9, reason="duplicate"))],
             (
-                "Tranh chấp dp_1 về 49,00 EUR của thanh toán pi_1 (bị tính tiền nhiều lần) đã kết thúc vào ngày 10 tháng 3 "
-                "năm 2026: phần thắng thuộc về khách hàng."
+                "Tranh chấp dp_1 về 49,00 EUR của thanh toán pi_1 (bị tính tiền nhiều lần) đã kết thúc vào ngày 10 "
+                "tháng 3 năm 2026: phần thắng thuộc về khách hàng."
             ),
         ),
         (
@@ -101,7 +103,7 @@ def test_every_reason_is_told_in_every_language(table: str) -> None:
 
 @pytest.mark.parametrize("kind", ["refund", "dispute", "payout"])
 def test_every_status_of_a_part_has_words_in_both_languages(kind: str) -> None:
-    made = {"refund": refund, "dispute": dispute}
+    made: dict[str, Callable[..., Fact]] = {"refund": refund, "dispute": dispute}
     for status in LIFECYCLES["stripe", kind].moves:
         part = payout("po_1", status, 2) if kind == "payout" else made[kind]("pi_1", f"{kind}_1", status, 2)
         evidence = known_as(part.payment_id, part)

@@ -41,8 +41,8 @@ def refused(text: str, question: str, payments: Sequence[PaymentEvidence]) -> st
             REFUND,
             [REFUND_FAILED],
             (
-                "I am sorry: your refund re_1 of €19.00 failed on May 14, 2026 (expired or canceled card), so the money "
-                "has not been returned to you."
+                "I am sorry: your refund re_1 of €19.00 failed on May 14, 2026 (expired or canceled card), so the "
+                "money has not been returned to you."
             ),
         ),
         (REFUND, [REFUND_FAILED], "Your refund of nineteen euros for payment pi_1 failed on 14 May."),
