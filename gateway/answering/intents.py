@@ -38,12 +38,13 @@ _PHRASES: Mapping[str, str] = {
         "multiple of the same, multiple charges, multiple payments, multiple transactions, the same charge, the same "
         "transaction, the same payment, same charges, both charges, second time, both times, two charges, two "
         "payments, too many charges, to many charges, charged again, charged me again, shows two, hai lan, 2 lan, "
-        "nhieu lan, trung lap, bi trung, bi lap"
+        "nhieu lan, trung lap, bi trung, bi lap, tien trung, tru trung, thu trung"
     ),
     "often": "multiple times, many times, several times, three times, repeatedly, over and over, nhieu lan",
+    "unsettled": "pending, stuck, yet, dang cho, dang xu ly",
     "doubled": (
         "twice, two times, two time, 2 times, 2x, double, doubled, duplicate, duplicated, duplicates, hai lan, 2 lan, "
-        "trung lap, bi trung, bi lap"
+        "trung lap, bi trung, bi lap, tien trung, tru trung, thu trung"
     ),
     "charge": (
         "charge, charged, charges, charging, billed, billing, deducted, debited, debit, debits, debiting, took, "
@@ -76,7 +77,7 @@ _PHRASES: Mapping[str, str] = {
         "doesnt work, wont work, isnt working, hasnt worked, not worked, not successful, didnt clear, stopped, error, "
         "that bai, khong thanh cong, bi loi, khong duoc"
     ),
-    "why": "why, reason, reasons, cause, explain, how come, tai sao, vi sao, ly do, sao lai",
+    "why": "why, reason, reasons, cause, explain, how come, tai sao, vi sao, ly do, sao lai, la sao",
     "where": (
         "where, when, status, track, tracking, update, updated, missing, waiting, pending, show, shows, shown, "
         "showing, showed, arrive, arrived, arriving, appear, appears, appeared, see, find, receive, received, gotten, "
@@ -157,6 +158,7 @@ _RULES: tuple[tuple[Intent, str, int], ...] = (
     ("policy", "payout duration", 7),
     ("payment_status", "payment", 2),
     ("payment_status", "payment where", 1),
+    ("payment_status", "payment fail unsettled", 9),
     ("payment_status", "reverse", 2),
     ("payment_status", "charge", 2),
     ("payment_status", "payment_id", 3),

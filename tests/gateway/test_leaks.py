@@ -118,7 +118,7 @@ async def test_no_attempt_of_many_hears_of_another(world: AskingWorld, traitor: 
 
 @pytest.mark.long
 async def test_none_of_ten_thousand_attempts_hears_of_another(world: AskingWorld, traitor: Traitor) -> None:
-    assert await tried(world, 10_000, seed=20261123) > 1_000
+    assert await tried(world, 10_000, seed=20261123) > 500
     assert len(traitor.told) > 500
     for told in traitor.told:
         assert not any(trace in told for each in SECRETS for trace in (each.amount, each.refund_id, each.order_id))
