@@ -1,7 +1,7 @@
 """Answering a question: exact cache, micro-batch, one call to the tenant's index shard, composition, ledger."""
 
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime, tzinfo
 from hashlib import blake2b
 from typing import Annotated, Any
@@ -200,46 +200,15 @@ class Asker:
             is_identified=bool(request.customer_id or named),
             resolved=gathered.resolved,
         )
+        # Of this moment it speaks, however long it takes to be worded. What is past is always worded in the same way.
+        known_at = self._clock()
         composer = self._composer if key is not None else TemplateComposer()
         speech = speech_in(composition.language, zone)
-        composition, worded_by = await composer.word(tenant, question, composition, gathered.payments, speech)
-        now = self._clock()
-        views = {each.view.payment_id: each.view for each in gathered.payments}
-        said = [views[payment_id] for payment_id in composition.stated_payment_ids]
-        shown = [views[payment_id] for payment_id in composition.payment_ids]
-        # A fact is visible a moment before its position is announced, and an answer never cites what it is behind.
-        position = max([gathered.position, *(payment.position for payment in shown)])
-        # A provider's clock may be ahead of ours: the answer speaks of all that it was told, and of nothing to come.
-        latest = max([now, *(payment.occurred_at for payment in said)])
-        facts = [each for each in composition.citations if isinstance(each, FactCited)]
-        record = AnswerRecord(
-            answer_id=answer_id,
-            question=question,
-            intent=composition.intent,
-            answer=composition.answer,
-            customer_id=request.customer_id or "",
-            abstained=composition.abstained,
-            stated=tuple(stated(payment) for payment in said),
-            fact_ids=tuple(each.fact_id for each in facts),
-            documents=tuple(
-                CitedDocument(document_id=each.document_id, version=each.version)
-                for each in composition.citations
-                if isinstance(each, DocumentCited)
-            ),
-            position=position,
-            generation=gathered.generation,
-            as_of=min(request.as_of or latest, latest),
-            given_at=now,
-            composer=worded_by,
-            basis=Basis(
-                known_to=gathered.position,
-                known_at=request.known_at,
-                fact_positions=tuple(each.position for each in facts),
-                language=composition.language,
-            ),
-        )
+        composition, composer_name = await composer.word(tenant, question, composition, gathered.payments, speech)
+        written = _Written(composition=composition, gathered=gathered, known_at=known_at, composer=composer_name)
+        record = _record(answer_id, request, question, written, given_at=self._clock())
         await _entered(self._ledger.enter(tenant, record, trace))
-        answer = _answer_json(record, composition, shown, gathered, request.as_of or latest)
+        answer = _answer_json(record, written, request.as_of or written.latest)
         if key is not None:
             self.cache.store(key, answer, _dependencies(tenant, gathered))
         return answer
@@ -298,9 +267,72 @@ def _check(request: AskRequest) -> None:
         raise ProblemError(400, "time.without_zone", "as_of: give the time with its zone, e.g. 2026-11-22T10:00:00Z")
 
 
-def _answer_json(
-    record: AnswerRecord, composition: Composition, shown: Sequence[PaymentView], gathered: Gathered, as_of: datetime
-) -> AnswerJson:
+class _Written(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer as it was worded, what it was composed from, and when that was known."""
+
+    composition: Composition
+    gathered: Gathered
+    known_at: datetime
+    composer: str
+
+    @property
+    def said(self) -> list[PaymentView]:
+        """The payments that it states."""
+        views = {each.view.payment_id: each.view for each in self.gathered.payments}
+        return [views[payment_id] for payment_id in self.composition.stated_payment_ids]
+
+    @property
+    def shown(self) -> list[PaymentView]:
+        """The same, and those of which it says that they are being checked."""
+        views = {each.view.payment_id: each.view for each in self.gathered.payments}
+        return [views[payment_id] for payment_id in self.composition.payment_ids]
+
+    @property
+    def position(self) -> int:
+        """A fact is visible a moment before its position is announced, and an answer never cites what it is behind."""
+        return max([self.gathered.position, *(payment.position for payment in self.shown)])
+
+    @property
+    def latest(self) -> datetime:
+        """A provider's clock may be ahead of ours: the answer speaks of all that it was told, of nothing to come."""
+        return max([self.known_at, *(payment.occurred_at for payment in self.said)])
+
+
+def _record(
+    answer_id: str, request: AskRequest, question: str, written: _Written, *, given_at: datetime
+) -> AnswerRecord:
+    composition, gathered = written.composition, written.gathered
+    facts = [each for each in composition.citations if isinstance(each, FactCited)]
+    return AnswerRecord(
+        answer_id=answer_id,
+        question=question,
+        intent=composition.intent,
+        answer=composition.answer,
+        customer_id=request.customer_id or "",
+        abstained=composition.abstained,
+        stated=tuple(stated(payment) for payment in written.said),
+        fact_ids=tuple(each.fact_id for each in facts),
+        documents=tuple(
+            CitedDocument(document_id=each.document_id, version=each.version)
+            for each in composition.citations
+            if isinstance(each, DocumentCited)
+        ),
+        position=written.position,
+        generation=gathered.generation,
+        as_of=min(request.as_of or written.latest, written.latest),
+        given_at=given_at,
+        composer=written.composer,
+        basis=Basis(
+            known_to=gathered.position,
+            known_at=request.known_at,
+            fact_positions=tuple(each.position for each in facts),
+            language=composition.language,
+        ),
+    )
+
+
+def _answer_json(record: AnswerRecord, written: _Written, as_of: datetime) -> AnswerJson:
+    composition, gathered = written.composition, written.gathered
     return AnswerJson(
         answer_id=record.answer_id,
         answer=composition.answer,
@@ -310,7 +342,7 @@ def _answer_json(
         intent=composition.intent,
         language=composition.language,
         composer=record.composer,
-        payments=[payment_json(payment, as_of=as_of) for payment in shown],
+        payments=[payment_json(payment, as_of=as_of) for payment in written.shown],
         citations=[msgspec.to_builtins(each) for each in composition.citations],
         position=record.position,
         lag_ms=gathered.lag_ms,
