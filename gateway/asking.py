@@ -185,6 +185,7 @@ class Asker:
                 scope_customer_id=request.customer_id or "",
                 # Whether something was charged twice shows beside it, not in it.
                 is_beside=understanding.intent == "charged_twice",
+                wants_payouts=understanding.intent == "payout_status",
                 as_of=request.as_of,
                 known_at=request.known_at,
                 top_k=self._settings.top_k if request.top_k is None else request.top_k,
@@ -197,7 +198,7 @@ class Asker:
             [msgspec.convert(each, Passage, from_attributes=True) for each in gathered.passages],
             min_score=self._settings.min_score,
             zone=zone,
-            is_identified=bool(request.customer_id or named),
+            is_identified=bool(request.customer_id or named) or understanding.intent == "payout_status",
             resolved=gathered.resolved,
         )
         # Of this moment it speaks, however long it takes to be worded. What is past is always worded in the same way.

@@ -5,6 +5,7 @@ Every reply says from which log position it speaks.
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from itertools import islice
 
 import msgspec
 
@@ -14,9 +15,10 @@ from domain.timeline import TimelineEntry, timeline
 from projections.embedder import TextEmbedder
 from projections.knowledge import DocumentView, KnowledgeStore, Passage
 from projections.past_payments import PastList, payments_at
-from projections.payment_view import Listed, PaymentStore
+from projections.payment_view import PAYOUTS, Listed, PaymentStore
 
 CUSTOMER_PAYMENTS_MAX = 50
+PAYOUTS_MAX = 10
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -74,13 +76,15 @@ class Gather(PastQuery, frozen=True, kw_only=True, tag="gather"):
     """What a question needs: the payments of the ids it names, else of its customer, and passages if `top_k`.
 
     `scope_customer_id` restricts the payments to one customer: another's are as if they were not there. `is_beside`
-    asks for the other payments of the named ones' customer as well.
+    asks for the other payments of the named ones' customer as well. `wants_payouts` asks for the latest payouts, where
+    no id and no customer is named: they are the merchant's.
     """
 
     question: str
     object_ids: tuple[str, ...] = ()
     scope_customer_id: str = ""
     is_beside: bool = False
+    wants_payouts: bool = False
     top_k: int = 0
 
 
@@ -212,10 +216,14 @@ class TenantReader:
                 found.append(of_payment)
         customers = [query.scope_customer_id] if query.scope_customer_id and not query.object_ids else []
         if query.is_beside:
-            customers = sorted({of_payment.view.customer_id for of_payment in found} - {""})
+            customers = sorted({*customers, *(of_payment.view.customer_id for of_payment in found)} - {""})
         for customer_id in customers:
             looked_up.append(f"customer:{customer_id}")
             found += self._of_customer(customer_id, query, {each.view.payment_id for each in found})
+        if query.wants_payouts and not query.object_ids and not query.scope_customer_id:
+            looked_up.append(PAYOUTS)
+            evidences = (self._evidence(payment_id, query) for payment_id in self.payments.payouts())
+            found += islice((each for each in evidences if each is not None), PAYOUTS_MAX)
         return found, list(dict.fromkeys([*looked_up, *(each.view.payment_id for each in found)]))
 
     def _evidence(self, payment_id: str, query: Gather) -> PaymentEvidence | None:

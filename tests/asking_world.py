@@ -98,5 +98,7 @@ class AskingWorld:
                 continue
 
     async def ask(self, tenant: str, question: str, **fields: Any) -> AnswerJson:
-        request = AskRequest(question=question, **fields)
-        return await self.asker.ask(tenant, request, Trace(correlation_id="c-1"))
+        return await self.asker.ask(tenant, self.request(question, **fields), Trace(correlation_id="c-1"))
+
+    def request(self, question: str, **fields: Any) -> AskRequest:
+        return AskRequest(question=question, **fields)
