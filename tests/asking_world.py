@@ -1,6 +1,6 @@
 """The asking side of a node without Ray: a log, an index shard with its tenants' directories, the asker and its ledger.
 
-Everything is production's but the model that embeds.
+Everything is production's but the model that embeds and where its vectors lie.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from actors.index import PROJECTIONS, Index
 from actors.journal import Journal
 from actors.payment_shard import KINDS
 from actors.recorder import LogRecorder
-from actors.tenants import Tenants
+from actors.tenants import Tenant, Tenants
 from domain.codec import Submission
 from domain.document import PutDocument
 from domain.fact import Fact
@@ -24,8 +24,9 @@ from gateway.asking import AnswerJson, Asker, AskRequest
 from gateway.changes import Listener
 from gateway.composing import Composer
 from gateway.ledger import Ledger
-from projections.embedder import HashEmbedder
+from projections.embedder import HashEmbedder, TextEmbedder
 from projections.feed import SqliteFeed
+from simulations.world_store import MemoryVectors
 from tests.worlds import Clock, ids, new_shard
 
 
@@ -40,10 +41,23 @@ class AskingWorld:
         self.clock = Clock()
         self.shard = new_shard(recorder, kinds={**KINDS, **INDEX_KINDS}, clock=self.clock)
         embedder = HashEmbedder()
+        vectors: dict[str, Any] = {}
+
+        def open_tenant(directory: Path, name: str, generation: int, embedder: TextEmbedder) -> Tenant:
+            def open_vectors(_: Path, collection: str) -> MemoryVectors:
+                return MemoryVectors(vectors.setdefault(collection, {}))
+
+            return Tenant(directory, name, generation, embedder, open_vectors=open_vectors)
+
         self.index = Index(
             shard=self.shard,
             tenants=lambda decide: Tenants(
-                directory, is_here=lambda _: True, embedder=embedder, decide=decide, feed=self._feed()
+                directory,
+                is_here=lambda _: True,
+                embedder=embedder,
+                decide=decide,
+                feed=self._feed(),
+                open_tenant=open_tenant,
             ),
             questions=embedder,
             feed_of=self._feed,
@@ -79,9 +93,12 @@ class AskingWorld:
             for fact in facts
         )
 
-    def link(self, tenant: str, reference: str, payment_id: str) -> None:
-        command = LinkPayment(payment_id=payment_id)
-        self._tell([Submission(stream=stream_id("payment", tenant, reference), command=command)])
+    def link(self, tenant: str, payment_of: Mapping[str, str]) -> None:
+        """References and their payments."""
+        self._tell(
+            Submission(stream=stream_id("payment", tenant, reference), command=LinkPayment(payment_id=payment_id))
+            for reference, payment_id in payment_of.items()
+        )
 
     def publish(self, tenant: str, document_id: str, text: str, metadata: Mapping[str, str] | None = None) -> None:
         command = PutDocument(document_id=document_id, title=document_id, text=text, metadata=metadata or {})

@@ -147,7 +147,7 @@ async def test_yesterday_is_another_day_tomorrow(world: AskingWorld) -> None:
 
 async def test_an_order_number_finds_its_payment(world: AskingWorld) -> None:
     world.pay(TENANT, [CAPTURED])
-    world.link(TENANT, "A-1024", "pi_1")
+    world.link(TENANT, {"A-1024": "pi_1"})
     world.settle()
 
     answer = await world.ask(TENANT, "Did order A-1024 go through?", **MINE)

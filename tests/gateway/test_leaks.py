@@ -66,9 +66,10 @@ def world(tmp_path: Path, traitor: Traitor) -> Iterator[AskingWorld]:
         clock=lambda: NOON,
     )
     made = AskingWorld(tmp_path, recorder, composer=composer)
-    for each in (*SECRETS, *OWN):
-        made.pay(each.tenant, each.facts)
-        made.link(each.tenant, each.order_id, each.payment_id)
+    for tenant in (ATTACKER, VICTIM):
+        of_tenant = [each for each in (*SECRETS, *OWN) if each.tenant == tenant]
+        made.pay(tenant, [fact for each in of_tenant for fact in each.facts])
+        made.link(tenant, {each.order_id: each.payment_id for each in of_tenant})
     scope = {"customer_id": SECRETS[0].customer_id, "tenant": VICTIM, "scope": "*"}
     for number, text in enumerate(DOCUMENTS):
         made.publish(ATTACKER, f"refunds-{number}", text, scope)

@@ -139,16 +139,21 @@ def test_a_reason_that_was_another_is_corrected() -> None:
 
 
 def test_a_reason_that_an_older_version_did_not_keep_is_no_news() -> None:
-    known = fact("e1", "intent", "failed", 1, amount_minor=4900, reason="insufficient_funds")
-    late = fact("e2", "intent", "failed", 200, amount_minor=4900, reason="expired_card")
-    payment = view(PAYMENT, recorded(known))
+    disputed = fact("e2", "dispute:dp_1", "open", 100, amount_minor=4900, reason="fraudulent")
+    payment = view(PAYMENT, recorded(CAPTURED, disputed))
     assert payment is not None
-    of_old = msgspec.structs.replace(stated(payment), reason=None)
+    of_now = stated(payment)
+    disputes = tuple(msgspec.structs.replace(each, reason=None) for each in of_now.disputes)
+    of_old = msgspec.structs.replace(of_now, reason=None, disputes=disputes)
     record = AnswerRecord(
         answer_id="a-1", question="", intent="", answer="", stated=(of_old,), as_of=at(250), given_at=at(250)
     )
+    lost = fact("e3", "dispute:dp_1", "lost", 200, amount_minor=4900, reason="fraudulent")
 
-    assert untrue(record, {PAYMENT: recorded(known, late)}) == ()
+    assert untrue(record, {PAYMENT: recorded(CAPTURED, disputed)}) == ()
+    [wrong] = untrue(record, {PAYMENT: recorded(CAPTURED, disputed, lost)})
+    assert wrong.so is not None
+    assert [each.reason for each in wrong.so.disputes] == [None]
 
 
 def test_an_answer_in_vietnamese_is_corrected_in_vietnamese() -> None:
