@@ -250,6 +250,7 @@ class Index:
                 payments=payments,
                 passages=of_question,
                 looked_up=looked_up,
+                resolved=tenant.reader.resolved(query),
             )
 
     def lag_ms(self) -> int:

@@ -17,18 +17,20 @@ from domain.payment import PartView, PaymentView, view
 Verdict = Literal["stands", "outdated", "wrong"]
 
 
-class StatedPart(msgspec.Struct, frozen=True, kw_only=True):
-    """What an answer said of one refund, dispute or payout."""
+class StatedPart(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What an answer said of one refund, dispute or payout; `reason` as in `StatedPayment`."""
 
     id: str
     status: str
     amount_minor: int
+    reason: str | None = None
 
 
 class StatedPayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The fields that an answer stated of one payment, as it stated them.
 
-    `None` is what an older version did not keep; nothing is judged by it.
+    `None` is what an older version did not keep; nothing is judged by it. `reason` is the provider's code where an
+    answer tells it, and empty where it does not.
     """
 
     payment_id: str
@@ -40,6 +42,7 @@ class StatedPayment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     disputes: tuple[StatedPart, ...] = ()
     captured_minor: int | None = None
     payouts: tuple[StatedPart, ...] | None = None
+    reason: str | None = None
 
 
 class CitedFact(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,11 +65,13 @@ class Basis(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Every fact up to the log position `known_to` was; a fact is visible a moment before its position is announced, so
     the answer's own position may be later. `known_at` is set where the answer was asked for as known at that position:
     no later fact makes it wrong. `fact_positions` has the positions of the facts that it cites, in their order.
+    `language` (ISO 639-1) is that of the answer: what corrects it is said in the same.
     """
 
     known_to: int = 0
     known_at: int | None = None
     fact_positions: tuple[int, ...] = ()
+    language: str = "en"
 
 
 class AnswerRecord(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -215,6 +220,10 @@ def _truth(untrue: Sequence[Untruth]) -> dict[str, StatedPayment | None]:
     return {each.said.payment_id: each.so for each in untrue}
 
 
+# The statuses of which an answer says why. Whoever disputes always claims something.
+_EXPLAINED = frozenset({"failed", "canceled"})
+
+
 def stated(payment: PaymentView) -> StatedPayment:
     """The fields of a payment that an answer about it states."""
     return StatedPayment(
@@ -224,20 +233,49 @@ def stated(payment: PaymentView) -> StatedPayment:
         currency=payment.currency,
         refunded_minor=payment.refunded_minor,
         refunds=_parts(payment.refunds),
-        disputes=_parts(payment.disputes),
+        disputes=_parts(payment.disputes, is_always_explained=True),
         captured_minor=payment.captured_minor,
         payouts=_parts(payment.payouts),
+        reason=payment.reason if payment.status in _EXPLAINED and not payment.payouts else "",
     )
 
 
-def _parts(parts: Sequence[PartView]) -> tuple[StatedPart, ...]:
-    return tuple(StatedPart(id=each.id, status=each.status, amount_minor=each.amount_minor) for each in parts)
+def _parts(parts: Sequence[PartView], *, is_always_explained: bool = False) -> tuple[StatedPart, ...]:
+    return tuple(
+        StatedPart(
+            id=each.id,
+            status=each.status,
+            amount_minor=each.amount_minor,
+            reason=each.reason if is_always_explained or each.status in _EXPLAINED else "",
+        )
+        for each in parts
+    )
+
+
+def _as_kept(so: StatedPayment, said: StatedPayment) -> StatedPayment:
+    """What was so, without what the answer's version did not keep: reasons, of which it would be news each time."""
+    if said.reason is not None:
+        return so
+    return msgspec.structs.replace(
+        so,
+        reason=None,
+        refunds=_without_reasons(so.refunds),
+        disputes=_without_reasons(so.disputes),
+        payouts=_without_reasons(so.payouts or ()),
+    )
+
+
+def _without_reasons(parts: Sequence[StatedPart]) -> tuple[StatedPart, ...]:
+    return tuple(msgspec.structs.replace(each, reason=None) for each in parts)
 
 
 def differing(said: StatedPayment, so: StatedPayment | None) -> tuple[str, ...]:
     """The fields of what was said that were not so; all that were said, if nothing was."""
     kept = [name for name in STATED_FIELDS if getattr(said, name) is not None]
-    return tuple(name for name in kept if so is None or getattr(said, name) != getattr(so, name))
+    if so is None:
+        return tuple(kept)
+    so = _as_kept(so, said)
+    return tuple(name for name in kept if getattr(said, name) != getattr(so, name))
 
 
 STATED_FIELDS = tuple(name for name in StatedPayment.__struct_fields__ if name != "payment_id")
@@ -271,7 +309,7 @@ def _untruth(
             continue
         judged.add(known)
         then = evidence(said.payment_id, facts, as_of=as_of)
-        so = stated(then.view) if then is not None else None
+        so = _as_kept(stated(then.view), said) if then is not None else None
         if fields := differing(said, so):
             return Untruth(
                 said=said,
@@ -284,7 +322,7 @@ def _untruth(
     return None
 
 
-_OWN_FIELDS = {"status", "amount_minor", "currency", "captured_minor"}
+_OWN_FIELDS = {"status", "amount_minor", "currency", "captured_minor", "reason"}
 _PARTS = {"refund": "refunds", "dispute": "disputes", "payout": "payouts"}
 
 

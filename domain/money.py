@@ -13,10 +13,18 @@ def exponent(currency: str) -> int:
     return _EXPONENTS.get(currency, 2)
 
 
-def format_amount(amount_minor: int, currency: str) -> str:
-    """`4900, "EUR"` -> `49.00 EUR`; `50000, "VND"` -> `50,000 VND`."""
+# The separators of groups and of decimals, and what stands for a currency instead of its code: Unicode CLDR,
+# common/main/en.xml and vi.xml.
+_SEPARATORS = {"en": (",", "."), "vi": (".", ",")}
+_SYMBOLS = {("vi", "VND"): "₫"}
+
+
+def format_amount(amount_minor: int, currency: str, language: str = "en") -> str:
+    """`4900, "EUR"` -> `49.00 EUR`, in Vietnamese `49,00 EUR`; `50000, "VND"` -> `50,000 VND` and `50.000 ₫`."""
     decimals = exponent(currency)
+    group, point = _SEPARATORS[language]
     sign = "-" if amount_minor < 0 else ""
     whole, part = divmod(abs(amount_minor), 10**decimals)
-    fraction = f".{part:0{decimals}d}" if decimals else ""
-    return f"{sign}{whole:,}{fraction} {currency}".rstrip()
+    fraction = f"{point}{part:0{decimals}d}" if decimals else ""
+    grouped = f"{whole:,}".replace(",", group)
+    return f"{sign}{grouped}{fraction} {_SYMBOLS.get((language, currency), currency)}".rstrip()

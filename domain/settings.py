@@ -102,6 +102,41 @@ class AskSettings(Settings, frozen=True, kw_only=True):
     wait_s: float = 5.0
 
 
+class ComposerSettings(Settings, frozen=True, kw_only=True):
+    """The language model that may word answers, for the tenants that want it: docs/answers.md.
+
+    Args:
+        url: an OpenAI-compatible API, e.g. `https://api.example.com/v1`. Empty: templates word every answer.
+        key: its credential; empty sends none.
+        model: the model's name there.
+        timeout_s: how long an answer waits for it; then the templates word it.
+        tokens_max: how long its text may be.
+        input_price: what a million tokens cost that it reads, in the currency of `daily_cost_max`.
+        output_price: what a million tokens cost that it writes.
+        daily_cost_max: how much may be spent on one tenant in a day (UTC); above it the templates word its answers.
+    """
+
+    url: str = ""
+    key: str = ""
+    model: str = ""
+    timeout_s: float = 8.0
+    tokens_max: int = 400
+    input_price: float = 0.0
+    output_price: float = 0.0
+    daily_cost_max: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` with what to change if the settings could not work, or could cost without an end."""
+        if self.url and not self.url.startswith(("https://", *LOCAL_URLS)):
+            raise ValueError("composer.url: a key is sent over https:// alone, or to this machine")
+        if self.url and not self.model:
+            raise ValueError("composer.model: say which model words the answers")
+        if not self.timeout_s > 0 or self.tokens_max < 1:
+            raise ValueError("composer: timeout_s above 0, tokens_max at least 1")
+        if min(self.input_price, self.output_price, self.daily_cost_max) < 0:
+            raise ValueError("composer: prices and daily_cost_max are not below 0")
+
+
 class EffectSettings(Settings, frozen=True, kw_only=True):
     """What is done in the world: calls to providers, notifications, replies.
 
@@ -257,6 +292,7 @@ class PrivacySettings(Settings, frozen=True, kw_only=True):
 
 
 CorrectionWay = Literal["none", "notify", "reply"]
+ComposedBy = Literal["templates", "model"]
 
 
 ATTEMPTS_LIMIT = 50
@@ -303,6 +339,9 @@ class TenantSettings(Settings, frozen=True, kw_only=True):
         corrections: who is told of an answer that was wrong when it was given: `none` (it is listed), `notify` (the
             tenant's own endpoint) or `reply` (the chat in which it was given; the endpoint, if there is one, where it
             was in none or may not be written to any more): docs/corrections.md.
+        composer: what words its answers: `templates`, or the `model` of `[composer]`, which then is told the question
+            and what is answered, without personal data.
+        time_zone: where the days of its customers begin and end, by its IANA name.
     """
 
     api_keys: tuple[str, ...] = ()
@@ -312,6 +351,8 @@ class TenantSettings(Settings, frozen=True, kw_only=True):
     policy: PolicySettings = PolicySettings()
     notify: NotifySettings | None = None
     corrections: CorrectionWay = "none"
+    composer: ComposedBy = "templates"
+    time_zone: str = "UTC"
 
     def __post_init__(self) -> None:
         """Raises `ValueError` if the merchant is to be told, and nobody knows where."""
@@ -330,6 +371,7 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
         ray: the processes that do the work.
         shard: each of those that decide.
         ask: answering.
+        composer: the language model that may word answers.
         effects: what is done in the world.
         quarantine: what could not be taken in.
         telemetry: what is told about the work.
@@ -343,6 +385,7 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     ray: RaySettings = RaySettings()
     shard: ShardSettings = ShardSettings()
     ask: AskSettings = AskSettings()
+    composer: ComposerSettings = ComposerSettings()
     effects: EffectSettings = EffectSettings()
     quarantine: QuarantineSettings = QuarantineSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
@@ -366,6 +409,8 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
         for name in ("payment_shards", "index_shards", "intakes"):
             if not 1 <= getattr(self.ray, name) <= ACTORS_MAX:
                 raise ValueError(f"ray.{name}: 1 to {ACTORS_MAX}")
+        if not self.composer.url and any(each.composer == "model" for each in self.tenants.values()):
+            raise ValueError("composer.url: a tenant wants its answers worded by a model, and there is none")
         if self.store.url != "sqlite" and not self.store.url.startswith("postgresql://"):
             raise ValueError('store.url: "sqlite", or an address that begins with postgresql://')
         if self.shard.aggregates_max < BATCH_MAX:

@@ -1,9 +1,8 @@
 """Answering a question: exact cache, micro-batch, one call to the tenant's index shard, composition, ledger."""
 
-import asyncio
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime, tzinfo
 from hashlib import blake2b
 from typing import Annotated, Any
 
@@ -21,22 +20,26 @@ from domain.settings import AskSettings
 from gateway.answer_cache import KNOWLEDGE, AnswerCache, Dependency, Key
 from gateway.answering.compose import Composition, compose
 from gateway.answering.evidence import DocumentCited, FactCited, Passage
+from gateway.answering.speaking import speech_in
 from gateway.answering.understand import understand
 from gateway.changes import Listener
+from gateway.composing import Composer, TemplateComposer
 from gateway.http.problems import ProblemError
 from gateway.http.views import PaymentJson, Timestamp, payment_json, timestamp
 from gateway.ledger import Ledger
+from gateway.micro_batch import Lane
 from gateway.privacy.scrub import scrub
-from projections.retrieval import AnyFound, Gather, Gathered, NotYet
+from gateway.time_zones import zone_named
+from projections.retrieval import Gather, Gathered, NotYet
 
 QUESTION_CHARS_MAX = 2_000
-GATHERS_MAX = 64
 
 
 class AskRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A question in the customer's words, and what it is about where that is known.
 
     `customer_id` restricts the answer to one customer's payments: another's are as if they were not there.
+    `time_zone` (IANA) is where the asker's days begin and end; else it is the tenant's.
     """
 
     question: Annotated[str, Meta(min_length=1, max_length=QUESTION_CHARS_MAX)]
@@ -46,15 +49,24 @@ class AskRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     known_at: Annotated[int, Meta(ge=0)] | None = None
     min_position: Annotated[int, Meta(ge=0)] = 0
     top_k: Annotated[int, Meta(ge=0, le=20)] | None = None
+    time_zone: Annotated[str, Meta(max_length=64)] | None = None
 
 
 class AnswerJson(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer with its evidence, and from which log position and index generation it speaks."""
+    """An answer with its evidence, and from which log position and index generation it speaks.
+
+    `abstained_because` is a stable code, empty unless it abstained. `asks_back` are the payments between which the
+    asker is to choose. `language` is ISO 639-1, `composer` what worded it.
+    """
 
     answer_id: str
     answer: str
     abstained: bool
+    abstained_because: str
+    asks_back: list[str]
     intent: str
+    language: str
+    composer: str
     payments: list[PaymentJson]
     citations: list[Any]
     position: int
@@ -62,46 +74,6 @@ class AnswerJson(msgspec.Struct, frozen=True, kw_only=True):
     generation: int
     as_of: Timestamp
     cached: bool
-
-
-class _Lane:
-    """Questions for one index shard that wait a few milliseconds for company."""
-
-    def __init__(self, call: Callable[[str, bytes], Awaitable[bytes]], linger_s: float) -> None:
-        self._call = call
-        self._linger_s = linger_s
-        self._waiting: list[tuple[Gather, asyncio.Future[AnyFound]]] = []
-        self._flush: asyncio.Task[None] | None = None
-
-    async def ask(self, query: Gather) -> AnyFound:
-        found: asyncio.Future[AnyFound] = asyncio.get_running_loop().create_future()
-        self._waiting.append((query, found))
-        if self._flush is None or self._flush.done():
-            self._flush = asyncio.create_task(self._flush_all())
-        return await found
-
-    async def _flush_all(self) -> None:
-        while self._waiting:
-            await asyncio.sleep(self._linger_s)
-            batch, self._waiting = self._waiting[:GATHERS_MAX], self._waiting[GATHERS_MAX:]
-            try:
-                replies = await query_all(self._call, [query for query, _ in batch])
-            except Exception as error:  # noqa: BLE001 - whatever it is belongs to those who wait, not to this task
-                for _, found in batch:
-                    if not found.done():
-                        found.set_exception(error)
-                continue
-            for (_, found), reply in zip(batch, replies, strict=True):
-                if not found.done():
-                    found.set_result(reply)
-
-
-_found = msgspec.msgpack.Decoder(list[AnyFound])
-
-
-async def query_all(call: Callable[[str, bytes], Awaitable[bytes]], queries: Sequence[Any]) -> list[AnyFound]:
-    """Ask an index shard several queries in one call."""
-    return _found.decode(await call("query", msgspec.msgpack.encode(list(queries))))
 
 
 class Asker:
@@ -115,6 +87,8 @@ class Asker:
         clock: the time of asking.
         new_id: makes answer ids.
         clean: tenant, text -> the text without personal data.
+        composer: words what the templates composed.
+        zone_of: tenant -> where the days of its customers begin and end, unless they say.
     """
 
     def __init__(
@@ -127,7 +101,11 @@ class Asker:
         clock: Callable[[], datetime],
         new_id: Callable[[], str],
         clean: Callable[[str, str], str] = lambda _, text: scrub(text),
+        composer: Composer | None = None,
+        zone_of: Callable[[str], tzinfo] = lambda _: UTC,
     ) -> None:
+        self._composer = composer or TemplateComposer()
+        self._zone_of = zone_of
         self._clean = clean
         self._salt = secrets.token_bytes(16)
         self._call_of = call_of
@@ -136,7 +114,7 @@ class Asker:
         self._settings = settings
         self._clock = clock
         self._new_id = new_id
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, Lane] = {}
         self.cache: AnswerCache[AnswerJson] = AnswerCache(settings.cache_entries_max)
 
     def on_change(self, change: Change) -> None:
@@ -179,15 +157,24 @@ class Asker:
             # Keyed, and forgotten with the process: what customers ask is not kept as they wrote it.
             blake2b(" ".join(request.question.split()).encode(), key=self._salt, digest_size=16).hexdigest(),
             str(top_k),
+            # What was yesterday, and on which day something happened, is another for each zone and day.
+            request.time_zone or "",
+            _day(self._clock(), self._zone(tenant, request)).isoformat(),
         )
+
+    def _zone(self, tenant: str, request: AskRequest) -> tzinfo:
+        zone = zone_named(request.time_zone) if request.time_zone else None
+        return zone or self._zone_of(tenant)
 
     async def _answer(
         self, tenant: str, request: AskRequest, trace: Trace, key: Key | None, answer_id: str
     ) -> AnswerJson:
-        # Ids and amounts are read from the question itself; everything after that sees it without personal data.
-        understanding = understand(request.question)
+        # Ids, amounts and days are read from the question itself; everything after that sees it without personal data.
+        zone = self._zone(tenant, request)
+        today = _day(request.as_of or self._clock(), zone)
+        understanding = understand(request.question, today)
         question = self._clean(tenant, request.question)
-        named = (request.payment_id,) if request.payment_id else (*understanding.payment_ids, *understanding.object_ids)
+        named = (request.payment_id,) if request.payment_id else understanding.ids
         gathered = await self._gather(
             tenant,
             Gather(
@@ -198,6 +185,7 @@ class Asker:
                 scope_customer_id=request.customer_id or "",
                 # Whether something was charged twice shows beside it, not in it.
                 is_beside=understanding.intent == "charged_twice",
+                wants_payouts=understanding.intent == "payout_status",
                 as_of=request.as_of,
                 known_at=request.known_at,
                 top_k=self._settings.top_k if request.top_k is None else request.top_k,
@@ -209,49 +197,26 @@ class Asker:
             gathered.payments,
             [msgspec.convert(each, Passage, from_attributes=True) for each in gathered.passages],
             min_score=self._settings.min_score,
+            zone=zone,
+            is_identified=bool(request.customer_id or named) or understanding.intent == "payout_status",
+            resolved=gathered.resolved,
         )
-        now = self._clock()
-        views = {each.view.payment_id: each.view for each in gathered.payments}
-        said = [views[payment_id] for payment_id in composition.stated_payment_ids]
-        shown = [views[payment_id] for payment_id in composition.payment_ids]
-        # A fact is visible a moment before its position is announced, and an answer never cites what it is behind.
-        position = max([gathered.position, *(payment.position for payment in shown)])
-        # A provider's clock may be ahead of ours: the answer speaks of all that it was told, and of nothing to come.
-        latest = max([now, *(payment.occurred_at for payment in said)])
-        facts = [each for each in composition.citations if isinstance(each, FactCited)]
-        record = AnswerRecord(
-            answer_id=answer_id,
-            question=question,
-            intent=composition.intent,
-            answer=composition.answer,
-            customer_id=request.customer_id or "",
-            abstained=composition.abstained,
-            stated=tuple(stated(payment) for payment in said),
-            fact_ids=tuple(each.fact_id for each in facts),
-            documents=tuple(
-                CitedDocument(document_id=each.document_id, version=each.version)
-                for each in composition.citations
-                if isinstance(each, DocumentCited)
-            ),
-            position=position,
-            generation=gathered.generation,
-            as_of=min(request.as_of or latest, latest),
-            given_at=now,
-            basis=Basis(
-                known_to=gathered.position,
-                known_at=request.known_at,
-                fact_positions=tuple(each.position for each in facts),
-            ),
-        )
+        # Of this moment it speaks, however long it takes to be worded. What is past is always worded in the same way.
+        known_at = self._clock()
+        composer = self._composer if key is not None else TemplateComposer()
+        speech = speech_in(composition.language, zone)
+        composition, composer_name = await composer.word(tenant, question, composition, gathered.payments, speech)
+        written = _Written(composition=composition, gathered=gathered, known_at=known_at, composer=composer_name)
+        record = _record(answer_id, request, question, written, given_at=self._clock())
         await _entered(self._ledger.enter(tenant, record, trace))
-        answer = _answer_json(record, composition, shown, gathered, request.as_of or latest)
+        answer = _answer_json(record, written, request.as_of or written.latest)
         if key is not None:
             self.cache.store(key, answer, _dependencies(tenant, gathered))
         return answer
 
     async def _gather(self, tenant: str, query: Gather) -> Gathered:
         call = self._call_of(tenant)
-        lane = self._lanes.setdefault(tenant, _Lane(call, self._settings.linger_ms / 1000))
+        lane = self._lanes.setdefault(tenant, Lane(call, self._settings.linger_ms / 1000))
         found = await lane.ask(query)
         if isinstance(found, NotYet):
             needed = (PAYMENTS, DOCUMENTS) if query.top_k else (PAYMENTS,)
@@ -262,6 +227,14 @@ class Asker:
                 raise position_not_reached(query.needs_position)
         assert isinstance(found, Gathered), f"a gathering was answered by {type(found).__name__}"
         return found
+
+
+def _day(at: datetime, zone: tzinfo) -> date:
+    """The day of a moment where the zone is; at the ends of the calendar that of UTC."""
+    try:
+        return at.astimezone(zone).date()
+    except OverflowError:
+        return at.date()
 
 
 def position_not_reached(position: int) -> ProblemError:
@@ -289,19 +262,88 @@ def _check(request: AskRequest) -> None:
         value = getattr(request, name)
         if value is not None and not is_object_id(value):
             raise ProblemError(400, "id.invalid", f"{name}: 1 to 200 letters, digits and any of _.:@=+~-")
+    if request.time_zone is not None and zone_named(request.time_zone) is None:
+        raise ProblemError(400, "time_zone.unknown", "time_zone: an IANA name, e.g. Asia/Ho_Chi_Minh")
     if request.as_of is not None and request.as_of.tzinfo is None:
         raise ProblemError(400, "time.without_zone", "as_of: give the time with its zone, e.g. 2026-11-22T10:00:00Z")
 
 
-def _answer_json(
-    record: AnswerRecord, composition: Composition, shown: Sequence[PaymentView], gathered: Gathered, as_of: datetime
-) -> AnswerJson:
+class _Written(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer as it was worded, what it was composed from, and when that was known."""
+
+    composition: Composition
+    gathered: Gathered
+    known_at: datetime
+    composer: str
+
+    @property
+    def said(self) -> list[PaymentView]:
+        """The payments that it states."""
+        views = {each.view.payment_id: each.view for each in self.gathered.payments}
+        return [views[payment_id] for payment_id in self.composition.stated_payment_ids]
+
+    @property
+    def shown(self) -> list[PaymentView]:
+        """The same, and those of which it says that they are being checked."""
+        views = {each.view.payment_id: each.view for each in self.gathered.payments}
+        return [views[payment_id] for payment_id in self.composition.payment_ids]
+
+    @property
+    def position(self) -> int:
+        """A fact is visible a moment before its position is announced, and an answer never cites what it is behind."""
+        return max([self.gathered.position, *(payment.position for payment in self.shown)])
+
+    @property
+    def latest(self) -> datetime:
+        """A provider's clock may be ahead of ours: the answer speaks of all that it was told, of nothing to come."""
+        return max([self.known_at, *(payment.occurred_at for payment in self.said)])
+
+
+def _record(
+    answer_id: str, request: AskRequest, question: str, written: _Written, *, given_at: datetime
+) -> AnswerRecord:
+    composition, gathered = written.composition, written.gathered
+    facts = [each for each in composition.citations if isinstance(each, FactCited)]
+    return AnswerRecord(
+        answer_id=answer_id,
+        question=question,
+        intent=composition.intent,
+        answer=composition.answer,
+        customer_id=request.customer_id or "",
+        abstained=composition.abstained,
+        stated=tuple(stated(payment) for payment in written.said),
+        fact_ids=tuple(each.fact_id for each in facts),
+        documents=tuple(
+            CitedDocument(document_id=each.document_id, version=each.version)
+            for each in composition.citations
+            if isinstance(each, DocumentCited)
+        ),
+        position=written.position,
+        generation=gathered.generation,
+        as_of=min(request.as_of or written.latest, written.latest),
+        given_at=given_at,
+        composer=written.composer,
+        basis=Basis(
+            known_to=gathered.position,
+            known_at=request.known_at,
+            fact_positions=tuple(each.position for each in facts),
+            language=composition.language,
+        ),
+    )
+
+
+def _answer_json(record: AnswerRecord, written: _Written, as_of: datetime) -> AnswerJson:
+    composition, gathered = written.composition, written.gathered
     return AnswerJson(
         answer_id=record.answer_id,
         answer=composition.answer,
         abstained=composition.abstained,
+        abstained_because=composition.abstained_because,
+        asks_back=list(composition.asks_back),
         intent=composition.intent,
-        payments=[payment_json(payment, as_of=as_of) for payment in shown],
+        language=composition.language,
+        composer=record.composer,
+        payments=[payment_json(payment, as_of=as_of) for payment in written.shown],
         citations=[msgspec.to_builtins(each) for each in composition.citations],
         position=record.position,
         lag_ms=gathered.lag_ms,

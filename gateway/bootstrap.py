@@ -10,6 +10,7 @@ import msgspec
 
 from domain.errors import TerminalError
 from domain.settings import NodeSettings
+from gateway.time_zones import zone_named
 
 PREFIX = "RECOUNT_"
 DEFAULT_FILE = "recount.toml"
@@ -45,9 +46,14 @@ def load_settings(
             _override(tree, name, text)
     _merge(tree, overrides or {})
     try:
-        return msgspec.convert(tree, NodeSettings)
+        settings = msgspec.convert(tree, NodeSettings)
     except (msgspec.ValidationError, ValueError) as error:
         raise TerminalError(f"configuration ({chosen}): {error}") from error
+    for tenant, of_tenant in settings.tenants.items():
+        if zone_named(of_tenant.time_zone) is None:
+            told = f"tenants.{tenant}.time_zone: no zone is called {of_tenant.time_zone!r}; write e.g. Asia/Ho_Chi_Minh"
+            raise TerminalError(f"configuration ({chosen}): {told}")
+    return settings
 
 
 def _read(file: Path) -> dict[str, Any]:

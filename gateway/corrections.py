@@ -363,9 +363,9 @@ def _judgement(found: AnswerFound, facts: Mapping[str, Sequence[RecordedFact]]) 
     if wrong:
         now = {each.said.payment_id: evidence(each.said.payment_id, facts[each.said.payment_id]) for each in wrong}
         known: dict[str, PaymentEvidence] = {payment_id: each for payment_id, each in now.items() if each is not None}
-        return JudgeAnswer(untrue=wrong, text=correction(wrong, known))
+        return JudgeAnswer(untrue=wrong, text=correction(wrong, known, found.record.basis.language))
     if found.untrue:
-        return JudgeAnswer(text=reinstatement(found.untrue[0].given_at))
+        return JudgeAnswer(text=reinstatement(found.untrue[0].given_at, found.record.basis.language))
     return None
 
 

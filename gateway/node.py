@@ -5,6 +5,7 @@ import fcntl
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,7 +34,9 @@ from gateway.asking import Asker
 from gateway.bus import Publisher, connect, ensure_stream
 from gateway.certificates import Certificates
 from gateway.changes import Listener
+from gateway.chat_model import HttpChatModel
 from gateway.commands import Commander
+from gateway.composing import Composer, ModelComposer, TemplateComposer
 from gateway.conversations import Answerer
 from gateway.corrections import SCHEMA as CORRECTIONS_SCHEMA
 from gateway.corrections import Corrector, ways_of
@@ -49,7 +52,9 @@ from gateway.quarantine import Quarantine
 from gateway.rate_limit import RateLimits
 from gateway.raw_store import raw_store_of
 from gateway.sources import SOURCES, Sources, without_secrets
+from gateway.spending import Spending
 from gateway.tally import Tallied, Tally, tally_of
+from gateway.time_zones import zone_named
 from projections.answer_ledger import AnswerLedger
 from projections.conversations import Conversations
 from projections.feeds import feed_at
@@ -88,6 +93,7 @@ class Node:
         self._hints: set[asyncio.Task[None]] = set()
         self.listeners: list[Listener] = []
         self.is_ready = False
+        self.model_composer: ModelComposer | None = None
         self._lock: BinaryIO | None = None
         self.nats_url = settings.nats.url
         # Whether the stream's acknowledgements are fsynced; `None` where the server is not ours to ask.
@@ -255,6 +261,8 @@ class Node:
             clock=now,
             new_id=new_id,
             clean=self.cleanser.text,
+            composer=self._composer(),
+            zone_of=self._zone_of,
         )
         for endpoint in self._index_endpoints:
             listener = Listener(
@@ -265,6 +273,28 @@ class Node:
         self._start_conversations()
         self._start_corrections()
         self._start_polling()
+
+    def _composer(self) -> Composer:
+        """What words answers: a model for the tenants that want it, if there is one."""
+        settings = self.settings.composer
+        if not settings.url:
+            return TemplateComposer()
+        client = httpx.AsyncClient()
+        self._stops.append(client.aclose)
+        spending = Spending(self.data / "spending.sqlite")
+        self._stops.append(_in_thread(spending.close))
+        self.model_composer = ModelComposer(
+            HttpChatModel(settings, client),
+            settings,
+            tenants=[tenant for tenant, each in self.settings.tenants.items() if each.composer == "model"],
+            spending=spending,
+            clock=now,
+        )
+        return self.model_composer
+
+    def _zone_of(self, tenant: str) -> tzinfo:
+        settings = self.settings.tenants.get(tenant)
+        return (zone_named(settings.time_zone) if settings is not None else None) or UTC
 
     async def _start_effects(self) -> None:
         """What was decided is done in the world, and what is commanded over the bus is decided."""

@@ -20,7 +20,9 @@ from projections.tracing import span
 TOPICS = (tag_of(FactRecorded), tag_of(PaymentLinked))
 CACHED_MAX = 10_000
 POSITION_MAX = 2**63 - 1
-LAYOUT = 2
+LAYOUT = 3
+# The key of the changes that tells that some payout changed.
+PAYOUTS = "payouts"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS facts (
@@ -39,6 +41,8 @@ CREATE TABLE IF NOT EXISTS payments (
     payment_id TEXT PRIMARY KEY, customer_id TEXT NOT NULL, status TEXT NOT NULL, occurred_at INTEGER NOT NULL,
     body BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS payments_customer ON payments (customer_id, occurred_at, payment_id);
+CREATE TABLE IF NOT EXISTS payouts (
+    payment_id TEXT PRIMARY KEY, occurred_at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS payments_recent ON payments (occurred_at, payment_id);
 """
 
@@ -194,7 +198,7 @@ class PaymentStore:
             if reference != root.payment_id:
                 moved.append(reference)
         self._remember(touched)
-        rows = []
+        rows, payouts = [], []
         for payment_id in touched:
             remembered = self._facts[payment_id]
             folded = view(payment_id, list(remembered.facts.values()))
@@ -203,8 +207,12 @@ class PaymentStore:
             folded = msgspec.structs.replace(folded, position=max(folded.position, remembered.joined))
             keys |= {payment_id, f"customer:{folded.customer_id}"}
             rows.append((payment_id, folded.customer_id, folded.status, micros(folded.occurred_at), _encode(folded)))
+            if folded.payouts:
+                keys.add(PAYOUTS)
+                payouts.append((payment_id, micros(folded.occurred_at)))
         with self.store.reading() as connection:
             connection.executemany("INSERT OR REPLACE INTO payments VALUES (?,?,?,?,?)", rows)
+            connection.executemany("INSERT OR REPLACE INTO payouts VALUES (?,?)", payouts)
             connection.executemany("DELETE FROM payments WHERE payment_id=?", [(reference,) for reference in moved])
         while len(self._facts) > CACHED_MAX:
             self._facts.popitem(last=False)
@@ -348,6 +356,12 @@ class PaymentStore:
             payments=[_decode_view(row[2]) for row in rows[:limit]],
             cursor=f"{rows[limit - 1][0]}.{rows[limit - 1][1]}" if has_more else "",
         )
+
+    def payouts(self) -> list[str]:
+        """The payments that are payouts, the latest first. A merchant has one a day at most, or few more."""
+        with self.store.reading() as connection:
+            rows = connection.execute("SELECT payment_id FROM payouts ORDER BY occurred_at DESC, payment_id DESC")
+            return [row[0] for row in rows]
 
     def count(self) -> int:
         """How many payments there are."""

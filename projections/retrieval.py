@@ -5,6 +5,7 @@ Every reply says from which log position it speaks.
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from itertools import islice
 
 import msgspec
 
@@ -14,9 +15,10 @@ from domain.timeline import TimelineEntry, timeline
 from projections.embedder import TextEmbedder
 from projections.knowledge import DocumentView, KnowledgeStore, Passage
 from projections.past_payments import PastList, payments_at
-from projections.payment_view import Listed, PaymentStore
+from projections.payment_view import PAYOUTS, Listed, PaymentStore
 
 CUSTOMER_PAYMENTS_MAX = 50
+PAYOUTS_MAX = 10
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -74,13 +76,15 @@ class Gather(PastQuery, frozen=True, kw_only=True, tag="gather"):
     """What a question needs: the payments of the ids it names, else of its customer, and passages if `top_k`.
 
     `scope_customer_id` restricts the payments to one customer: another's are as if they were not there. `is_beside`
-    asks for the other payments of the named ones' customer as well.
+    asks for the other payments of the named ones' customer as well. `wants_payouts` asks for the latest payouts, where
+    no id and no customer is named: they are the merchant's.
     """
 
     question: str
     object_ids: tuple[str, ...] = ()
     scope_customer_id: str = ""
     is_beside: bool = False
+    wants_payouts: bool = False
     top_k: int = 0
 
 
@@ -112,7 +116,8 @@ class Gathered(msgspec.Struct, frozen=True, kw_only=True, tag="gathered"):
     """The evidence for one question.
 
     `looked_up` are all keys that it depends on, found or not. `lag_ms` is for how long the view has been behind the
-    log, 0 if it is not. `knowledge_position` is how far documents are.
+    log, 0 if it is not. `knowledge_position` is how far documents are. `resolved` has for every id that was asked for
+    and is not a payment's own the payment that it belongs to: an order number is found in no fact.
     """
 
     position: int
@@ -122,6 +127,7 @@ class Gathered(msgspec.Struct, frozen=True, kw_only=True, tag="gathered"):
     payments: list[PaymentEvidence]
     passages: list[Passage]
     looked_up: list[str]
+    resolved: dict[str, str] = {}
 
 
 class NotYet(msgspec.Struct, frozen=True, kw_only=True, tag="not_yet"):
@@ -195,6 +201,11 @@ class TenantReader:
                 found[index] = passages[: gathers[index].top_k]
         return found
 
+    def resolved(self, query: Gather) -> dict[str, str]:
+        """The payment of each id that was asked for and is not the payment's own."""
+        found = {each: self.payments.resolve(each, query.known_at) for each in query.object_ids}
+        return {each: payment_id for each, payment_id in found.items() if payment_id != each}
+
     def evidence(self, query: Gather) -> tuple[list[PaymentEvidence], list[str]]:
         """The payments that a question is about, newest first, and every key that the choice depends on."""
         looked_up = list(query.object_ids)
@@ -205,10 +216,14 @@ class TenantReader:
                 found.append(of_payment)
         customers = [query.scope_customer_id] if query.scope_customer_id and not query.object_ids else []
         if query.is_beside:
-            customers = sorted({of_payment.view.customer_id for of_payment in found} - {""})
+            customers = sorted({*customers, *(of_payment.view.customer_id for of_payment in found)} - {""})
         for customer_id in customers:
             looked_up.append(f"customer:{customer_id}")
             found += self._of_customer(customer_id, query, {each.view.payment_id for each in found})
+        if query.wants_payouts and not query.object_ids and not query.scope_customer_id:
+            looked_up.append(PAYOUTS)
+            evidences = (self._evidence(payment_id, query) for payment_id in self.payments.payouts())
+            found += islice((each for each in evidences if each is not None), PAYOUTS_MAX)
         return found, list(dict.fromkeys([*looked_up, *(each.view.payment_id for each in found)]))
 
     def _evidence(self, payment_id: str, query: Gather) -> PaymentEvidence | None:

@@ -38,6 +38,9 @@ class Clock:
         self._at += timedelta(milliseconds=1)
         return self._at
 
+    def forward(self, seconds: float) -> None:
+        self._at += timedelta(seconds=seconds)
+
 
 def ids(prefix: str = "commit") -> Callable[[], str]:
     """Makes `commit-1`, `commit-2` ..."""

@@ -1,19 +1,25 @@
 """The composer by default: templates over facts, sentences from documents, and an honest "I do not know"."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
-from itertools import pairwise
+from datetime import UTC, tzinfo
+from types import MappingProxyType
+from typing import Literal
 
 import msgspec
 
 from domain.evidence import PaymentEvidence
+from gateway.answering.charged_twice import Charged, tell_charged
 from gateway.answering.evidence import Citation, DocumentCited, FactCited, Passage
+from gateway.answering.intents import Intent
+from gateway.answering.language import Language
 from gateway.answering.quote import quote
+from gateway.answering.references import Reference
+from gateway.answering.speaking import speech_in
+from gateway.answering.speech import Kind, Speech
 from gateway.answering.statements import (
     Statement,
     caveat,
     checking,
-    deciding,
     everything,
     no_dispute,
     no_refund,
@@ -21,18 +27,28 @@ from gateway.answering.statements import (
     of_refunds,
     of_status,
 )
-from gateway.answering.understand import Intent, Understanding
-from gateway.answering.wording import amount, day, listing, sentence
+from gateway.answering.understand import Understanding
 
 LISTED_MAX = 5
-TWICE_WITHIN = timedelta(minutes=10)
+
+# Why nothing was stated. Stable: clients decide by them what to do next (docs/http.md).
+Abstention = Literal[
+    "",
+    "reference.unknown",
+    "customer.unidentified",
+    "payment.none",
+    "document.none",
+    "question.unclear",
+]
 
 
 class Composition(msgspec.Struct, frozen=True, kw_only=True):
     """An answer and what it rests on.
 
     `stated_payment_ids` are the payments of which it says how they stand, `payment_ids` also those of which it only
-    says that they are being checked. An answer that abstained may still quote a document.
+    says that they are being checked. `asks_back` are those between which the asker is to choose. An answer that
+    abstained says why in `abstained_because` and may still quote a document. `quotation` is the end of the answer that
+    introduces and holds what is quoted.
     """
 
     answer: str
@@ -41,18 +57,32 @@ class Composition(msgspec.Struct, frozen=True, kw_only=True):
     stated_payment_ids: tuple[str, ...]
     payment_ids: tuple[str, ...]
     intent: Intent
+    language: Language = "en"
+    abstained_because: Abstention = ""
+    asks_back: tuple[str, ...] = ()
+    quotation: str = ""
 
 
 class _Asked(msgspec.Struct, frozen=True, kw_only=True):
     """The payments that a question is about, and the asker's other ones, the latest first.
 
-    `is_named` is whether it names them by their ids; `unknown_ids` are those that belong to none.
+    `is_named` is whether it names them by their ids, `is_narrowed` whether by an amount or a day, which several may
+    share; `unknown` are the ids that belong to none.
     """
 
+    speech: Speech
     payments: Sequence[PaymentEvidence]
     others: Sequence[PaymentEvidence] = ()
     is_named: bool = False
-    unknown_ids: tuple[str, ...] = ()
+    is_narrowed: bool = False
+    unknown: tuple[Reference, ...] = ()
+
+
+class _Told(msgspec.Struct, frozen=True, kw_only=True):
+    """What there is to say of the payments asked about, and those between which the asker is to choose."""
+
+    statements: Sequence[Statement] = ()
+    asks_back: tuple[str, ...] = ()
 
 
 def compose(
@@ -62,80 +92,109 @@ def compose(
     passages: Sequence[Passage],
     *,
     min_score: float,
+    zone: tzinfo = UTC,
+    is_identified: bool = True,
+    resolved: Mapping[str, str] = MappingProxyType({}),
 ) -> Composition:
     """Answer from the payments (all that the asker may see) and the passages (at or above `min_score`).
 
-    Facts first, at most one quotation of a document after them. Every status, amount and date is the view's.
+    Facts first, at most one quotation of a document after them. Every status, amount and date is the view's, and days
+    are those of `zone`. `is_identified` is whether it is known whose payments the asker may see, `resolved` has the
+    payments of ids that are not their own.
     """
+    speech = speech_in(understanding.language, zone)
     quoted = quote(question, passages, min_score=min_score)
+    quotation = speech.quoted(_title(quoted, passages), quoted.quote) if quoted is not None else ""
     tell = _TELLERS.get(understanding.intent)
     if tell is None:
-        nothing = "I do not know the answer to this question: no document that I may quote speaks to it."
-        statements = [] if quoted else [Statement(text=nothing)]
-        return _composition(understanding.intent, statements, quoted, passages, abstained=quoted is None)
-    asked = _asked(understanding, payments)
-    statements = tell(asked) if asked.payments else []
-    if asked.unknown_ids:
-        statements.append(Statement(text=f"I do not know of {listing([_named(each) for each in asked.unknown_ids])}."))
+        told = _Told(statements=() if quoted else [Statement(text=speech.no_document())])
+        because: Abstention = "question.unclear" if understanding.intent == "unknown" else "document.none"
+        return _composition(understanding, told, quoted, quotation, because="" if quoted else because)
+    asked = _asked(understanding, payments, speech, resolved)
+    told = tell(asked) if asked.payments else _Told()
+    statements, because = list(told.statements), ""
+    if asked.unknown:
+        statements.append(_unknown(asked, question))
+        because = "reference.unknown"
     elif not statements:
-        what = "payout" if understanding.intent == "payout_status" else "payment"
-        statements.append(Statement(text=f"I do not know of a {what} that this question could be about."))
-    abstained = not any(statement.facts for statement in statements)
-    return _composition(understanding.intent, statements, quoted, passages, abstained=abstained)
+        statements.append(_nothing(understanding, speech, is_identified=is_identified))
+        because = "payment.none" if is_identified else "customer.unidentified"
+    has_facts = any(statement.facts for statement in statements)
+    told = _Told(statements=statements, asks_back=told.asks_back)
+    return _composition(understanding, told, quoted, quotation, because="" if has_facts else because)
 
 
 def _composition(
-    intent: Intent,
-    statements: Sequence[Statement],
+    understanding: Understanding,
+    told: _Told,
     quoted: DocumentCited | None,
-    passages: Sequence[Passage],
+    quotation: str,
     *,
-    abstained: bool,
+    because: Abstention,
 ) -> Composition:
-    texts = [statement.text for statement in statements]
+    texts = [statement.text for statement in told.statements]
     citations: list[Citation] = [
-        FactCited(fact_id=fact.fact_id, position=fact.position) for statement in statements for fact in statement.facts
+        FactCited(fact_id=fact.fact_id, position=fact.position) for each in told.statements for fact in each.facts
     ]
     if quoted is not None:
-        texts.append(f'{_source(quoted, passages)}: "{quoted.quote}"')
+        texts.append(quotation)
         citations.append(quoted)
-    about = [(payment_id, each.is_settled) for each in statements for payment_id in each.about]
+    about = [(payment_id, each.is_settled) for each in told.statements for payment_id in each.about]
     return Composition(
         answer=" ".join(texts),
-        abstained=abstained,
+        abstained=bool(because),
         citations=tuple(dict.fromkeys(citations)),
         stated_payment_ids=tuple(dict.fromkeys(payment_id for payment_id, is_settled in about if is_settled)),
         payment_ids=tuple(dict.fromkeys(payment_id for payment_id, _ in about)),
-        intent=intent,
+        intent=understanding.intent,
+        language=understanding.language,
+        abstained_because=because,
+        asks_back=told.asks_back,
+        quotation=quotation,
     )
 
 
-def _source(quoted: DocumentCited, passages: Sequence[Passage]) -> str:
-    title = next((passage.title for passage in passages if passage.document_id == quoted.document_id), "")
-    return f'From "{title}"' if title else "From our documents"
+def _title(quoted: DocumentCited, passages: Sequence[Passage]) -> str:
+    return next((passage.title for passage in passages if passage.document_id == quoted.document_id), "")
 
 
-def _asked(understanding: Understanding, payments: Sequence[PaymentEvidence]) -> _Asked:
-    """The payments that the question names by an id; else those with an amount that it names; else all.
+def _unknown(asked: _Asked, question: str) -> Statement:
+    """Which ids belong to nothing. What was taken out of the question as personal data is not repeated."""
+    shown = [(each.of, each.id) for each in asked.unknown if each.id in question]
+    return Statement(text=asked.speech.unknown(shown) if shown else asked.speech.unknown_number())
+
+
+def _nothing(understanding: Understanding, speech: Speech, *, is_identified: bool) -> Statement:
+    """That nothing fits; whoever is not known to have payments is asked which one is meant."""
+    nothing = speech.nothing("payout" if understanding.intent == "payout_status" else "payment")
+    return Statement(text=nothing if is_identified else f"{nothing} {speech.say_which()}")
+
+
+def _asked(
+    understanding: Understanding, payments: Sequence[PaymentEvidence], speech: Speech, resolved: Mapping[str, str]
+) -> _Asked:
+    """The payments that the question names by an id; else those with an amount and of a day that it names; else all.
 
     A payout pays many payments out at once: unless it is named, it is only looked at where payouts are asked about.
     """
     latest_first = sorted(payments, key=lambda each: (each.view.occurred_at, each.view.payment_id), reverse=True)
-    named = (*understanding.payment_ids, *understanding.object_ids)
+    named = {resolved.get(each, each) for each in understanding.ids} | set(understanding.ids)
     if named:
-        meant = [not set(named).isdisjoint(each.names()) for each in latest_first]
+        meant = [each for each in latest_first if not named.isdisjoint(each.names())]
     else:
         wants_payouts = understanding.intent == "payout_status"
         latest_first = [each for each in latest_first if bool(each.view.payouts) == wants_payouts]
-        meant = [_has_amount(each, understanding) for each in latest_first]
-        meant = meant if any(meant) else [True] * len(meant)
-    payments = [each for each, is_meant in zip(latest_first, meant, strict=True) if is_meant]
-    known = {name for each in payments for name in each.names()}
+        meant = [each for each in latest_first if _has_amount(each, understanding)] or latest_first
+        meant = [each for each in meant if _is_of_day(each, understanding, speech.zone)] or meant
+    known = {name for each in meant for name in each.names()}
+    meant_ids = {each.view.payment_id for each in meant}
     return _Asked(
-        payments=payments,
-        others=[each for each, is_meant in zip(latest_first, meant, strict=True) if not is_meant],
+        speech=speech,
+        payments=meant,
+        others=[each for each in latest_first if each.view.payment_id not in meant_ids],
         is_named=bool(named),
-        unknown_ids=tuple(name for name in named if name not in known),
+        is_narrowed=not named and len(meant) < len(latest_first),
+        unknown=tuple(each for each in understanding.references if known.isdisjoint((each.id, resolved.get(each.id)))),
     )
 
 
@@ -148,128 +207,86 @@ def _has_amount(evidence: PaymentEvidence, understanding: Understanding) -> bool
     )
 
 
-_OBJECTS = {"po": "payout", "re": "refund", "pyr": "refund", "dp": "dispute", "du": "dispute"}
-
-
-def _named(object_id: str) -> str:
-    return f"a {_OBJECTS.get(object_id.partition('_')[0], 'payment')} {object_id}"
+def _is_of_day(evidence: PaymentEvidence, understanding: Understanding, zone: tzinfo) -> bool:
+    """Whether anything about the payment came about on one of the days that the question names."""
+    days = understanding.days
+    return days is not None and any(days.holds(fact.occurred_at, zone) for fact in evidence.citations)
 
 
 def _each(
-    payments: Sequence[PaymentEvidence], tell: Callable[[PaymentEvidence], list[Statement]], *, kind: str = "payments"
-) -> list[Statement]:
-    """What there is to tell of each payment, after a list of them where there are several."""
-    told = payments[:LISTED_MAX]
-    statements = [
-        statement
-        for each in told
-        for statement in ([checking(each)] if each.view.certainty == "conflicting" else [*tell(each), *caveat(each)])
-    ]
+    asked: _Asked,
+    payments: Sequence[PaymentEvidence],
+    tell: Callable[[PaymentEvidence], list[Statement]],
+    *,
+    kind: Kind = "payments",
+) -> _Told:
+    """What there is to tell of each payment, after a list of them where there are several.
+
+    Where the question was to single one out and did not, or where not all are told, the asker is to say which.
+    """
+    speech = asked.speech
+    shown = payments[:LISTED_MAX]
+    statements: list[Statement] = []
+    for each in shown:
+        is_checked = each.view.certainty == "conflicting"
+        statements += [checking(each, speech)] if is_checked else [*tell(each), *caveat(each, speech)]
     if len(payments) == 1:
-        return statements
-    ids = listing([each.view.payment_id for each in told])
-    latest = f"; the latest {LISTED_MAX} are" if len(payments) > LISTED_MAX else ":"
-    return [Statement(text=f"I see {len(payments)} {kind}{latest} {ids}."), *statements]
+        return _Told(statements=statements)
+    ids = [each.view.payment_id for each in shown]
+    amount = _common_amount(payments, speech) if asked.is_narrowed and kind == "payments" else ""
+    seen = speech.seen(kind, ids, count=len(payments), amount=amount)
+    statements.insert(0, Statement(text=seen))
+    if asked.is_named or not (asked.is_narrowed or len(payments) > LISTED_MAX):
+        return _Told(statements=statements)
+    return _Told(statements=[*statements, Statement(text=speech.which_one())], asks_back=tuple(ids))
 
 
-def _tell_payment(asked: _Asked) -> list[Statement]:
-    return _each(asked.payments, everything)
+def _common_amount(payments: Sequence[PaymentEvidence], speech: Speech) -> str:
+    """The amount of all of them, empty where they differ or where something about one is being checked."""
+    amounts = {(each.view.amount_minor, each.view.currency) for each in payments}
+    is_settled = all(each.view.certainty != "conflicting" and each.view.amount_minor for each in payments)
+    return speech.amount(*amounts.pop()) if len(amounts) == 1 and is_settled else ""
 
 
-def _tell_refunds(asked: _Asked) -> list[Statement]:
+def _tell_payment(asked: _Asked) -> _Told:
+    return _each(asked, asked.payments, lambda each: everything(each, asked.speech))
+
+
+def _tell_refunds(asked: _Asked) -> _Told:
     """The refunds there are. A payment without one is only spoken of if it was named or none has any."""
+    speech = asked.speech
     refunded = [each for each in asked.payments if each.view.refunds]
     if refunded and not asked.is_named:
-        return _each(refunded, of_refunds, kind="payments with refunds")
-    return _each(asked.payments, lambda each: of_refunds(each) or [no_refund(each)])
+        return _each(asked, refunded, lambda each: of_refunds(each, speech), kind="payments with refunds")
+    return _each(asked, asked.payments, lambda each: of_refunds(each, speech) or [no_refund(each, speech)])
 
 
-def _tell_disputes(asked: _Asked) -> list[Statement]:
+def _tell_disputes(asked: _Asked) -> _Told:
+    speech = asked.speech
     disputed = [each for each in asked.payments if each.view.disputes]
     if disputed and not asked.is_named:
-        return _each(disputed, of_disputes, kind="payments with disputes")
-    return _each(asked.payments, lambda each: of_disputes(each) or [no_dispute(each)])
+        return _each(asked, disputed, lambda each: of_disputes(each, speech), kind="payments with disputes")
+    return _each(asked, asked.payments, lambda each: of_disputes(each, speech) or [no_dispute(each, speech)])
 
 
-def _tell_payouts(asked: _Asked) -> list[Statement]:
-    return _each(asked.payments, everything, kind="payouts")
+def _tell_payouts(asked: _Asked) -> _Told:
+    return _each(asked, asked.payments, lambda each: everything(each, asked.speech), kind="payouts")
 
 
-def _tell_decline(asked: _Asked) -> list[Statement]:
+def _tell_decline(asked: _Asked) -> _Told:
     """Why payments failed. If none did, how they stand."""
     failed = [each for each in asked.payments if each.view.status == "failed"]
     if failed and not asked.is_named:
-        return _each(failed, lambda each: [of_status(each)], kind="payments that failed")
-    return _each(asked.payments, lambda each: [of_status(each)])
+        return _each(asked, failed, lambda each: [of_status(each, asked.speech)], kind="payments that failed")
+    return _each(asked, asked.payments, lambda each: [of_status(each, asked.speech)])
 
 
-def _tell_charged_twice(asked: _Asked) -> list[Statement]:
-    """Payments of one amount that were captured within ten minutes; else, which were captured at all."""
-    amounts = {(each.view.amount_minor, each.view.currency) for each in asked.payments}
-    twins = [each for each in asked.others if (each.view.amount_minor, each.view.currency) in amounts]
-    settled = [each for each in (*asked.payments, *twins) if each.view.certainty != "conflicting"]
-    checked = [each for each in (*asked.payments, *twins) if each.view.certainty == "conflicting"]
-    captured = [each for each in settled if each.view.status == "captured"]
-    repeated = _repeated(captured)
-    if repeated:
-        told = [_charged_repeatedly(group) for group in repeated]
-        shown = [each for group in repeated for each in group]
-        told += [statement for each in shown for statement in of_refunds(each)]
-    else:
-        shown = settled[:LISTED_MAX]
-        told = [_not_repeated(settled, captured, asked, so_far=bool(checked))] if settled else []
-        told += [statement for each in shown for statement in (of_status(each), *of_refunds(each))]
-    return [*told, *(statement for each in shown for statement in caveat(each)), *map(checking, checked)]
+def _tell_charged_twice(asked: _Asked) -> _Told:
+    charged = Charged(payments=asked.payments, others=asked.others, shown_max=LISTED_MAX)
+    return _Told(statements=tell_charged(charged, asked.speech))
 
 
-def _repeated(captured: Sequence[PaymentEvidence]) -> list[list[PaymentEvidence]]:
-    """The groups of two and more of one amount, each captured within ten minutes of the one before."""
-    of_amount: dict[tuple[int, str], list[PaymentEvidence]] = {}
-    # Of a payment that only its refund proves, neither the amount nor the time of its capture is known.
-    timed = [each for each in captured if each.view.amount_minor and deciding(each).is_own]
-    for each in sorted(timed, key=lambda each: (deciding(each).occurred_at, each.view.payment_id)):
-        of_amount.setdefault((each.view.amount_minor, each.view.currency), []).append(each)
-    groups = []
-    for equal in of_amount.values():
-        group = equal[:1]
-        for before, each in pairwise(equal):
-            if deciding(each).occurred_at - deciding(before).occurred_at > TWICE_WITHIN:
-                groups.append(group)
-                group = []
-            group.append(each)
-        groups.append(group)
-    return [group for group in groups if len(group) > 1]
-
-
-def _charged_repeatedly(group: Sequence[PaymentEvidence]) -> Statement:
-    view = group[0].view
-    when = listing([f"{each.view.payment_id} on {day(deciding(each).occurred_at)}" for each in group])
-    return Statement(
-        text=f"I see {len(group)} payments of {amount(view, view.amount_minor)}, "
-        f"each captured within 10 minutes of another: {when}.",
-        facts=tuple(deciding(each) for each in group),
-        about=tuple(each.view.payment_id for each in group),
-    )
-
-
-def _not_repeated(
-    settled: Sequence[PaymentEvidence], captured: Sequence[PaymentEvidence], asked: _Asked, *, so_far: bool
-) -> Statement:
-    of_amount = " of the amount asked about" if asked.others else ""
-    if len(captured) == 1:
-        text = f"only one payment{of_amount} was captured"
-    elif captured:
-        text = f"I see {len(captured)} captured payments, but no two of the same amount within 10 minutes"
-    else:
-        text = f"no payment{of_amount} was captured"
-    return Statement(
-        text=sentence(f"so far {text}" if so_far else text),
-        facts=tuple(deciding(each) for each in captured),
-        about=tuple(each.view.payment_id for each in settled),
-    )
-
-
-_TELLERS: Mapping[Intent, Callable[[_Asked], list[Statement]]] = {
+_TELLERS: Mapping[Intent, Callable[[_Asked], _Told]] = {
     "refund_status": _tell_refunds,
     "payment_status": _tell_payment,
     "dispute_status": _tell_disputes,

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from gateway.answering.evidence import DocumentCited, Passage
-from gateway.answering.understand import words
+from gateway.answering.words import words
 
 QUOTE_CHARS_MAX = 300
 WORDS_OF_HEADING_MAX = 5

@@ -18,6 +18,7 @@ class StatedPartJson(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     status: str
     amount_minor: int
+    reason: str | None
 
 
 class StatedPaymentJson(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +33,7 @@ class StatedPaymentJson(msgspec.Struct, frozen=True, kw_only=True):
     refunds: list[StatedPartJson]
     disputes: list[StatedPartJson]
     payouts: list[StatedPartJson] | None
+    reason: str | None
 
 
 class DocumentVersionCited(msgspec.Struct, frozen=True, kw_only=True, tag_field="kind", tag="document"):
@@ -230,8 +232,12 @@ def _stated(payment: StatedPayment) -> StatedPaymentJson:
         refunds=_parts(payment.refunds),
         disputes=_parts(payment.disputes),
         payouts=None if payment.payouts is None else _parts(payment.payouts),
+        reason=payment.reason,
     )
 
 
 def _parts(parts: Sequence[StatedPart]) -> list[StatedPartJson]:
-    return [StatedPartJson(id=each.id, status=each.status, amount_minor=each.amount_minor) for each in parts]
+    return [
+        StatedPartJson(id=each.id, status=each.status, amount_minor=each.amount_minor, reason=each.reason)
+        for each in parts
+    ]

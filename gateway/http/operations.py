@@ -14,6 +14,7 @@ from actors.index import DOCUMENTS, PAYMENTS
 from actors.payment_shard import now
 from domain.errors import RetryableError, TerminalError
 from gateway.bus import pending
+from gateway.composing import OUTCOMES
 from gateway.http.context import AnyRequest, node_of
 from gateway.http.payments import index_away
 from gateway.http.problems import ProblemError, problems
@@ -156,7 +157,8 @@ class NodeCollector:
         for figure in ("hits", "misses", "bypasses", "evictions", "refusals"):
             of_cache.add_metric([figure], getattr(cache, figure))
         of_cache.add_metric(["entries"], len(cache))
-        own: list[GaugeMetricFamily | CounterMetricFamily] = [replaced, of_cache, _corrections(self._node)]
+        counted = [_corrections(self._node), _compositions(self._node)]
+        own: list[GaugeMetricFamily | CounterMetricFamily] = [replaced, of_cache, *counted]
         return [*families.values(), *own, *_head(self._node), *_tallies(self._node), *_effects(self._node)]
 
 
@@ -189,6 +191,15 @@ def _corrections(node: Node) -> CounterMetricFamily:
     found = CounterMetricFamily("recount_corrections_total", "Answers judged otherwise than before", labels=["outcome"])
     for outcome in ("invalidated", "reinstated"):
         found.add_metric([outcome], node.corrector.counts[outcome])
+    return found
+
+
+def _compositions(node: Node) -> CounterMetricFamily:
+    """What became of the answers that a model was to word."""
+    found = CounterMetricFamily("recount_compositions_total", "Answers that a model was to word", labels=["outcome"])
+    counts = node.model_composer.counts if node.model_composer is not None else {}
+    for outcome in OUTCOMES:
+        found.add_metric([outcome], counts.get(outcome, 0))
     return found
 
 

@@ -10,7 +10,7 @@ from litestar.params import Parameter
 from actors.index import PAYMENTS
 from domain.errors import RetryableError
 from domain.payment import PaymentStatus
-from gateway.asking import position_not_reached, query_all
+from gateway.asking import position_not_reached
 from gateway.http.context import (
     OBJECT_ID_SCHEMA,
     AnyRequest,
@@ -24,6 +24,7 @@ from gateway.http.context import (
 )
 from gateway.http.problems import ProblemError, problems
 from gateway.http.views import PaymentJson, PaymentsJson, TimelineJson, payment_json, timeline_json
+from gateway.micro_batch import query_all
 from gateway.node import Node
 from projections.retrieval import (
     GetPayment,

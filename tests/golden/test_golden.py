@@ -90,11 +90,17 @@ def test_bytes_of_an_old_schema_that_are_gone_are_not_made_up(tmp_path: Path) ->
 
 def test_every_golden_event_tells_all_its_fields_except_those_that_were_added_later() -> None:
     """Names an event's added fields."""
-    of_record = ("basis", "basis.known_to", "basis.known_at", "basis.fact_positions")
-    of_payment = ("stated[0].captured_minor", "stated[0].payouts")
+    of_record = ("basis", "basis.known_to", "basis.known_at", "basis.fact_positions", "basis.language")
+    reasons = ("reason", "refunds[0].reason", "disputes[0].reason")
+    of_payment = ("stated[0].captured_minor", "stated[0].payouts", *(f"stated[0].{name}" for name in reasons))
     of_start = ("provider", "policy", *(f"policy.{name}" for name in Policy.__struct_fields__))
     added_later = {f"answer.given.event.record.{name}" for name in (*of_record, *of_payment)} | {
         f"payment.started.event.{name}" for name in of_start
+    }
+    added_later |= {
+        f"answer.invalidated.event.untrue[0].{side}.{name}"
+        for side in ("said", "so")
+        for name in (*reasons, "payouts[0].reason")
     }
 
     assert {f"{tag}{name}" for (tag, _), each in EXPECTED.items() for name in untold(each)} == added_later

@@ -16,8 +16,8 @@ BANNER = re.compile(r"#\s*[-=*#~_]{3,}|#.*[-=*#~_]{4,}\s*$")
 # A sleep waits for nothing. These wait for an interval that is itself the purpose, or for what tells nobody.
 SLEEPS: Mapping[str, str] = {
     "actors/supervisor.py": "the interval between two pings",
-    "gateway/asking.py": "the linger in which questions gather into a batch",
     "gateway/changes.py": "the pause before a bus that failed is listened to again",
+    "gateway/micro_batch.py": "the linger in which questions gather into a batch",
     "gateway/ledger.py": "the linger in which repeats gather into one entry",
     "gateway/serve.py": "the HTTP server says that it listens by a flag alone",
     "gateway/intake_host.py": "the interval at which the server hears that a batch is still worked on",

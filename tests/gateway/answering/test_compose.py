@@ -316,6 +316,7 @@ def test_a_policy_question_is_answered_by_a_quotation() -> None:
         stated_payment_ids=(),
         payment_ids=(),
         intent="policy",
+        quotation=f'From "Refunds": "{quoted}"',
     )
 
 

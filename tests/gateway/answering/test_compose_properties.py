@@ -11,9 +11,9 @@ from domain.fact import Fact
 from domain.lifecycle import LIFECYCLES
 from domain.money import format_amount
 from gateway.answering.compose import Composition, compose
+from gateway.answering.english import ENGLISH
 from gateway.answering.evidence import DocumentCited, FactCited, Passage
 from gateway.answering.understand import understand
-from gateway.answering.wording import day
 from tests.domain.examples import at, recorded
 from tests.gateway.answering.examples import DAY_S, REFUND_POLICY, passage
 
@@ -153,7 +153,7 @@ def test_every_amount_and_day_is_the_views(
         amounts |= {format_amount(minor, view.currency) for minor in (view.amount_minor, view.captured_minor, *parts)}
     cited = {each.fact_id for each in composition.citations if isinstance(each, FactCited)}
     for each in payments:
-        days |= {day(fact.occurred_at) for fact in each.citations if fact.fact_id in cited}
+        days |= {ENGLISH.day(fact.occurred_at) for fact in each.citations if fact.fact_id in cited}
     assert set(re.findall(r"[\d,.]*\d [A-Z]{3}\b", told(composition))) <= amounts
     assert set(re.findall(r"\d{1,2} [A-Z][a-z]+ \d{4}", told(composition))) <= days
 

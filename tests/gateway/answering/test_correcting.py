@@ -126,3 +126,55 @@ def test_what_is_taken_back_is_taken_back_in_words() -> None:
     assert reinstatement(at(0)) == (
         "We wrote to you that what we told you on Sunday, 1 March 2026 was wrong. It is now known that it was right."
     )
+
+
+def test_a_reason_that_was_another_is_corrected() -> None:
+    known = fact("e1", "intent", "failed", 1, amount_minor=4900, reason="insufficient_funds")
+    late = fact("e2", "intent", "failed", 200, amount_minor=4900, reason="expired_card")
+
+    text = corrected(known, late=(late,))
+
+    assert "payment pi_1 of 49.00 EUR had failed (insufficient funds). It is now known that by then" in text
+    assert "payment pi_1 of 49.00 EUR had failed (expired card). As it stands now: " in text
+
+
+def test_a_reason_that_an_older_version_did_not_keep_is_no_news() -> None:
+    disputed = fact("e2", "dispute:dp_1", "open", 100, amount_minor=4900, reason="fraudulent")
+    payment = view(PAYMENT, recorded(CAPTURED, disputed))
+    assert payment is not None
+    of_now = stated(payment)
+    disputes = tuple(msgspec.structs.replace(each, reason=None) for each in of_now.disputes)
+    of_old = msgspec.structs.replace(of_now, reason=None, disputes=disputes)
+    record = AnswerRecord(
+        answer_id="a-1", question="", intent="", answer="", stated=(of_old,), as_of=at(250), given_at=at(250)
+    )
+    lost = fact("e3", "dispute:dp_1", "lost", 200, amount_minor=4900, reason="fraudulent")
+
+    assert untrue(record, {PAYMENT: recorded(CAPTURED, disputed)}) == ()
+    [wrong] = untrue(record, {PAYMENT: recorded(CAPTURED, disputed, lost)})
+    assert wrong.so is not None
+    assert [each.reason for each in wrong.so.disputes] == [None]
+
+
+def test_an_answer_in_vietnamese_is_corrected_in_vietnamese() -> None:
+    late = fact("e3", "refund:re_1", "failed", 200, amount_minor=1900, reason="expired_or_canceled_card")
+    payment = view(PAYMENT, recorded(CAPTURED, REFUNDED), as_of=at(250))
+    assert payment is not None
+    record = AnswerRecord(
+        answer_id="a-1", question="", intent="", answer="", stated=(stated(payment),), as_of=at(250), given_at=at(250)
+    )
+    facts = recorded(CAPTURED, REFUNDED, late)
+    now = evidence(PAYMENT, facts)
+    assert now is not None
+
+    assert correction(untrue(record, {PAYMENT: facts}), {PAYMENT: now}, "vi") == (
+        "Vào Chủ Nhật, ngày 1 tháng 3 năm 2026, chúng tôi đã cho bạn biết rằng khoản hoàn tiền re_1 trị giá 19,00 EUR "
+        "của thanh toán pi_1 đã thành công. Nay được biết rằng khi đó khoản hoàn tiền re_1 trị giá 19,00 EUR của thanh "
+        "toán pi_1 đã thất bại. Hiện nay: Khoản hoàn tiền re_1 trị giá 19,00 EUR của thanh toán pi_1 thất bại vào ngày "
+        "1 tháng 3 năm 2026 (thẻ hết hạn hoặc đã hủy); tiền chưa được trả lại cho khách hàng."
+    )
+    assert reinstatement(at(0), "vi").startswith("Chúng tôi đã viết rằng điều chúng tôi nói với bạn vào Chủ Nhật")
+
+
+def test_what_is_said_in_a_language_of_tomorrow_is_corrected_in_english() -> None:
+    assert reinstatement(at(0), "xx") == reinstatement(at(0))

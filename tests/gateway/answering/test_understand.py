@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.money import format_amount
-from gateway.answering.understand import QUESTION_CHARS_MAX, Amount, Intent, understand
+from gateway.answering.amounts import Amount
+from gateway.answering.intents import Intent
+from gateway.answering.understand import QUESTION_CHARS_MAX, understand
 
 BANKING77 = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "banking77" / "train.csv"
 
@@ -84,8 +86,16 @@ def test_ids_are_found_once_and_in_order_wherever_they_stand() -> None:
         "(pi_3NxA1), refund re_1Ab of ch_9; pi_3NxA1? dp_1 and du_2, pyr_3, py_4, po_5. xpi_1 api_2 pi_"
     )
 
-    assert understood.payment_ids == ("pi_3NxA1", "ch_9", "py_4", "po_5")
-    assert understood.object_ids == ("re_1Ab", "dp_1", "du_2", "pyr_3")
+    assert [(each.id, each.of) for each in understood.references] == [
+        ("pi_3NxA1", "payment"),
+        ("re_1Ab", "refund"),
+        ("ch_9", "payment"),
+        ("dp_1", "dispute"),
+        ("du_2", "dispute"),
+        ("pyr_3", "refund"),
+        ("py_4", "payment"),
+        ("po_5", "payout"),
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,11 @@
-"""How an answer puts things: dates, amounts, reasons, lists. Plain English, no personal data."""
+"""Why money did not move, as a person reads it: the codes of providers in English and Vietnamese.
+
+A code that no table knows may stand in an answer as it is, if it is one and no prose.
+"""
 
 import re
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping
 
-from domain.money import format_amount
-from domain.payment import PaymentView
-
-# Not the locale's: an answer is the same on every machine.
-_MONTHS = "January February March April May June July August September October November December".split()
-# What may stand in an answer though no table knows it: a code, and no prose.
 _CODE_RE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 # Why money did not move: https://docs.stripe.com/declines/codes, https://docs.stripe.com/error-codes,
@@ -94,33 +90,7 @@ CLAIMS: Mapping[str, str] = {
 }
 
 
-def day(at: datetime) -> str:
-    """`14 May 2020`, in UTC."""
-    utc = at.astimezone(UTC)
-    return f"{utc.day} {_MONTHS[utc.month - 1]} {utc.year}"
-
-
 def in_words(code: str, table: Mapping[str, str]) -> str:
     """` (expired card)` for a code of the table, the code itself for another, nothing where none was given."""
     said = table.get(code) or (code if _CODE_RE.fullmatch(code) else "")
     return f" ({said})" if said else ""
-
-
-def amount(view: PaymentView, amount_minor: int) -> str:
-    return format_amount(amount_minor, view.currency)
-
-
-def payment(view: PaymentView) -> str:
-    """`payment pi_1 of 49.00 EUR`; without an amount where none is known."""
-    of_amount = f" of {amount(view, view.amount_minor)}" if view.amount_minor else ""
-    return f"payment {view.payment_id}{of_amount}"
-
-
-def listing(items: Sequence[str]) -> str:
-    """`a, b and c`."""
-    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
-
-
-def sentence(text: str) -> str:
-    """With a capital at the beginning and a full stop at the end."""
-    return f"{text[:1].upper()}{text[1:]}."

@@ -1,0 +1,86 @@
+"""The tables of `reasons` in Vietnamese, code by code."""
+
+from collections.abc import Mapping
+
+_DECLINED = "ngân hàng từ chối mà không nêu lý do"
+_CARD_LIMIT = "vượt hạn mức của thẻ"
+_EXPIRED = "thẻ hết hạn"
+_FRAUD = "nghi ngờ gian lận"
+_NO_REASON = "không nêu lý do"
+
+FAILURES: Mapping[str, str] = {
+    "account_closed": "tài khoản ngân hàng đã đóng",
+    "account_frozen": "tài khoản ngân hàng bị phong tỏa",
+    "approve_with_id": "ngân hàng không cấp phép được cho thanh toán",
+    "authentication_required": "ngân hàng yêu cầu khách hàng xác thực",
+    "bank_account_restricted": "tài khoản ngân hàng bị hạn chế",
+    "call_issuer": _DECLINED,
+    "card_declined": "ngân hàng từ chối",
+    "card_not_supported": "thẻ không hỗ trợ loại giao dịch này",
+    "card_velocity_exceeded": _CARD_LIMIT,
+    "charge_for_pending_refund_disputed": "thanh toán bị tranh chấp trong khi chờ hoàn tiền",
+    "currency_not_supported": "thẻ không hỗ trợ loại tiền này",
+    "debit_not_authorized": "việc ghi nợ không được cho phép",
+    "declined": "ngân hàng từ chối",
+    "do_not_honor": _DECLINED,
+    "do_not_try_again": "ngân hàng từ chối hẳn",
+    "duplicate_transaction": "cùng một số tiền vừa được gửi",
+    "expired_card": _EXPIRED,
+    "expired_or_canceled_card": "thẻ hết hạn hoặc đã hủy",
+    "fraudulent": _FRAUD,
+    "generic_decline": _DECLINED,
+    "incorrect_cvc": "sai mã bảo mật",
+    "incorrect_number": "sai số thẻ",
+    "incorrect_zip": "sai mã bưu chính",
+    "insufficient_funds": "không đủ số dư",
+    "invalid_account": "thẻ hoặc tài khoản không hợp lệ",
+    "invalid_account_number": "số tài khoản không hợp lệ",
+    "invalid_amount": "số tiền không hợp lệ",
+    "invalid_cvc": "mã bảo mật không hợp lệ",
+    "invalid_expiry_month": "tháng hết hạn không hợp lệ",
+    "invalid_expiry_year": "năm hết hạn không hợp lệ",
+    "invalid_number": "số thẻ không hợp lệ",
+    "issuer_not_available": "không liên lạc được với ngân hàng",
+    "lost_card": _DECLINED,
+    "lost_or_stolen_card": "thẻ bị mất hoặc bị đánh cắp",
+    "merchant_request": "dừng theo yêu cầu của người bán",
+    "no_account": "không tìm thấy tài khoản ngân hàng",
+    "not_permitted": "ngân hàng không cho phép",
+    "payment_intent_authentication_failure": "khách hàng xác thực không thành công",
+    "payment_intent_payment_attempt_expired": "lần thanh toán đã hết thời hạn",
+    "payment_method_not_available": "phương thức thanh toán không khả dụng",
+    "pickup_card": _DECLINED,
+    "processing_error": "lỗi khi xử lý thẻ",
+    "stolen_card": _DECLINED,
+    "transaction_not_allowed": _DECLINED,
+    "try_again_later": "ngân hàng tạm thời từ chối",
+    "unknown": _NO_REASON,
+    "withdrawal_count_limit_exceeded": _CARD_LIMIT,
+}
+CANCELLATIONS: Mapping[str, str] = {
+    "abandoned": "bị bỏ dở",
+    "automatic": "hủy tự động",
+    "duplicate": "bị trùng",
+    "expired": "hết thời hạn",
+    "failed_invoice": "hóa đơn không thành công",
+    "fraudulent": _FRAUD,
+    "requested_by_customer": "theo yêu cầu của khách hàng",
+    "void_invoice": "hóa đơn đã bị vô hiệu",
+}
+CLAIMS: Mapping[str, str] = {
+    "bank_cannot_process": "ngân hàng không xử lý được thanh toán",
+    "check_returned": "séc bị trả lại",
+    "credit_not_processed": "chưa nhận được khoản hoàn tiền đã hứa",
+    "customer_initiated": "khách hàng tranh chấp việc ghi nợ",
+    "debit_not_authorized": "việc ghi nợ không được cho phép",
+    "duplicate": "bị tính tiền nhiều lần",
+    "fraudulent": "thanh toán không được chủ thẻ cho phép",
+    "general": _NO_REASON,
+    "incorrect_account_details": "sai thông tin tài khoản",
+    "insufficient_funds": "không đủ số dư",
+    "noncompliant": "không đáp ứng quy định của tổ chức thẻ",
+    "product_not_received": "chưa nhận được hàng",
+    "product_unacceptable": "hàng không đúng mô tả",
+    "subscription_canceled": "gói đăng ký đã bị hủy",
+    "unrecognized": "khách hàng không nhận ra thanh toán",
+}
