@@ -22,6 +22,7 @@ from gateway.http import (
     operations,
     payments,
     quarantine,
+    slo,
     webhooks,
 )
 from gateway.http.access_log import AccessLog
@@ -41,6 +42,7 @@ _ROUTES: list[Any] = [
     *corrections.HANDLERS,
     *quarantine.HANDLERS,
     *operations.HANDLERS,
+    *slo.HANDLERS,
 ]
 
 

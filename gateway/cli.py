@@ -298,6 +298,40 @@ def _short(at: str) -> str:
 
 
 @app.command()
+def slo(
+    gateway: Gateway = GATEWAY,
+    api_key: ApiKey = API_KEY,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """How the objectives stand: what is left of each budget, how fast it burns, which alerts fire."""
+    with one_line_errors():
+        found = request("GET", f"{gateway}/v1/slo", api_key)
+    if as_json:
+        data.print_json(data=found)
+        return
+    names = [burn["alert"] for burn in max((each["burns"] for each in found["slos"]), key=len, default=[])]
+    table = Table("objective", "target", "bad", "of", "budget left", *names)
+    for each in found["slos"]:
+        burns = {burn["alert"]: burn for burn in each["burns"]}
+        table.add_row(
+            each["title"] + (" [red](nothing measured)[/]" if each["is_without_data"] else ""),
+            f"{each['target']:.2%}",
+            f"{each['bad']:.0f}",
+            f"{each['total']:.0f}",
+            f"{each['budget_left']:.1%}",
+            *(_rate(burns[name]) if name in burns else "" for name in names),
+        )
+    data.print(table)
+    talk.print("a budget burns at 1 if it lasts exactly its window; rates are over the long window of each alert")
+
+
+def _rate(burn: dict[str, Any]) -> str:
+    if burn["long_rate"] is None:
+        return "-"
+    return f"[red]{burn['long_rate']:.1f} fires[/]" if burn["is_firing"] else f"{burn['long_rate']:.1f}"
+
+
+@app.command()
 def doctor(config: Config = None, data_dir: Annotated[Path | None, typer.Option("--data")] = None) -> None:
     """Check this machine and the configuration, and say what to do about what is wrong."""
     from gateway.doctor import examine

@@ -148,7 +148,11 @@ class SloEngine:
             self._kept.add(self._at_s, added)
         for alert in alerts:
             _note(alert)
-            self._on_alert(alert)
+            try:
+                self._on_alert(alert)
+            except Exception:
+                # The next alert may be for somebody who can act.
+                log.exception("slo_alert_not_taken", slo=alert.slo, alert=alert.alert)
 
     def standings(self) -> list[Standing]:
         """How every objective stands, the one with the least budget left first."""
