@@ -309,26 +309,17 @@ def slo(
     if as_json:
         data.print_json(data=found)
         return
-    names = [burn["alert"] for burn in max((each["burns"] for each in found["slos"]), key=len, default=[])]
-    table = Table("objective", "target", "bad", "of", "budget left", *names)
     for each in found["slos"]:
-        burns = {burn["alert"]: burn for burn in each["burns"]}
-        table.add_row(
-            each["title"] + (" [red](nothing measured)[/]" if each["is_without_data"] else ""),
-            f"{each['target']:.2%}",
-            f"{each['bad']:.0f}",
-            f"{each['total']:.0f}",
-            f"{each['budget_left']:.1%}",
-            *(_rate(burns[name]) if name in burns else "" for name in names),
-        )
-    data.print(table)
-    talk.print("a budget burns at 1 if it lasts exactly its window; rates are over the long window of each alert")
-
-
-def _rate(burn: dict[str, Any]) -> str:
-    if burn["long_rate"] is None:
-        return "-"
-    return f"[red]{burn['long_rate']:.1f} fires[/]" if burn["is_firing"] else f"{burn['long_rate']:.1f}"
+        counted = f"{each['bad']:.0f} of {each['total']:.0f} bad, {each['target']:.2%} promised good"
+        data.print(f"{each['slo']}: {each['budget_left']:.1%} of the budget left ({counted})", highlight=False)
+        for burn in each["burns"]:
+            rate = "nothing counted" if burn["long_rate"] is None else f"burns at {burn['long_rate']:.1f}"
+            fires = "[red]fires[/]" if burn["is_firing"] else "quiet"
+            data.print(
+                f"  {burn['alert']}: {rate}, threshold {burn['threshold']:g}, {fires}", style="dim", highlight=False
+            )
+        if each["is_without_data"]:
+            data.print("  [red]nothing is measured[/]")
 
 
 @app.command()

@@ -8,7 +8,7 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any, Literal
@@ -77,6 +77,7 @@ class Prober:
         clock: the time.
         clock_s: a monotonic clock.
         new_name: makes names that no payment had before.
+        choose: which of the payments that were told before to ask about again.
     """
 
     def __init__(
@@ -88,7 +89,9 @@ class Prober:
         clock: Callable[[], datetime],
         clock_s: Callable[[], float],
         new_name: Callable[[], str],
+        choose: Callable[[Sequence[Story]], Story] = secrets.choice,
     ) -> None:
+        self._choose = choose
         self._client = client
         self._secret = secret
         self._settings = settings
@@ -115,9 +118,9 @@ class Prober:
         outcomes = []
         self._count += 1
         if self._told:
-            self._told.rotate(-1)
             # Every other question is worded anew, so that the cache does not hide what lies behind it.
-            outcomes.append(await self._ask(self._told[-1], "" if self._count % 2 else f" ({self._new_name()})"))
+            more = "" if self._count % 2 else f" ({self._new_name()})"
+            outcomes.append(await self._ask(self._choose(self._told), more))
         new = story(self._count, self._new_name(), self._clock())
         if await self._tell(new):
             await self._await_visible(new)

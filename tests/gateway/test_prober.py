@@ -87,6 +87,7 @@ def probe(gateway: Gateway) -> Probe:
         clock=lambda: AT,
         clock_s=lambda: float(next(seconds)),
         new_name=lambda: f"canary{next(names)}",
+        choose=lambda told: told[0],
     )
     return prober.probe
 
