@@ -1,7 +1,7 @@
 """What an index shard is made of, without threads: aggregates, projections turn by turn, queries, changes."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -67,6 +67,8 @@ class _Projection:
         self.checkpoint = checkpoint
         self.store_of = store_of
         self.applied = 0
+        # What lies below was visible before this start: to apply it again, after a loss, makes nothing visible.
+        self.was_visible_to = checkpoint.position()
 
         def open_store(name: str) -> TenantStore | None:
             return store_of(tenants.open(name)) if tenants.is_here(name) else None
@@ -94,6 +96,7 @@ class Index:
         incarnation: another one at every start.
         clock_s: a monotonic clock.
         at_point: called with the name of each point at which a crash matters; tests and simulations hook in here.
+        on_visible: told of the events that questions find from now on, and did not find before.
     """
 
     def __init__(
@@ -108,8 +111,10 @@ class Index:
         incarnation: str,
         clock_s: Callable[[], float],
         at_point: Callable[[str], None] = lambda point: None,
+        on_visible: Callable[[Projection, Sequence[LogEntry]], None] = lambda projection, entries: None,
     ) -> None:
         self.shard = shard
+        self._on_visible = on_visible
         self._questions = questions
         self._clock_s = clock_s
         self._at_point = at_point
@@ -185,6 +190,7 @@ class Index:
             {tenant: sorted(keys) for tenant, keys in step.changed.items()},
         )
         of.applied += step.applied
+        self._on_visible(projection, [entry for entry in step.visible if entry.position > of.was_visible_to])
         if step.changed:
             self._at_point("before_checkpoint")
             self._tenants.checkpoint(of.checkpoint, step, of.store_of)

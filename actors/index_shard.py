@@ -6,6 +6,7 @@ Payments never wait for an embedding: documents have a projector and a thread of
 import os
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,10 +18,13 @@ from actors.log import log_at
 from actors.payment_shard import Health, as_numbers, new_id, now
 from actors.shard import Shard
 from actors.tenants import Tenants
+from domain.codec import decode_recorded_at
 from domain.errors import FencedError
 from domain.settings import ShardSettings
 from domain.sharding import bucket_of, buckets_of_shard, shard_of, tenant_bucket_of
+from projections.delays import DelayMeter
 from projections.embedder import Embedder, EmbeddingCache
+from projections.feed import LogEntry
 from projections.feeds import feed_at
 from projections.questions import QuestionCache
 
@@ -61,6 +65,7 @@ class IndexShard:
         at = msgspec.msgpack.decode(place, type=IndexPlace)
         data = Path(at.data)
         model = Embedder(Path(at.model))
+        self._delays = DelayMeter()
         shard = Shard(
             Journal(log_at(at.log)),
             KINDS,
@@ -87,6 +92,7 @@ class IndexShard:
             name=f"{at.shard}of{at.shard_count}",
             incarnation=new_id(),
             clock_s=time.monotonic,
+            on_visible=self._measure,
         )
         for projection in PROJECTIONS:
             threading.Thread(target=self._project, args=(projection,), name=projection, daemon=True).start()
@@ -103,6 +109,11 @@ class IndexShard:
         """Wait for what the projectors change: `AwaitChanges` in, `Changes` out."""
         return self._index.changes(wanted)
 
+    def delays(self, tenant: bytes) -> bytes:
+        """From recorded to visible: the `Delays` of a tenant's projections, or with no tenant those of all together."""
+        meter, name = self._delays, tenant.decode()
+        return msgspec.msgpack.encode(meter.of_tenant(name, PROJECTIONS) if name else meter.of_all(PROJECTIONS))
+
     def ping(self, _: bytes = b"") -> bytes:
         """A `Health`. Raises `FencedError` once fenced: a host that can commit no more is to be replaced."""
         index = self._index
@@ -115,6 +126,15 @@ class IndexShard:
             "lag_ms": float(index.lag_ms()),
         }
         return msgspec.msgpack.encode(Health(pid=os.getpid(), stats=stats))
+
+    def _measure(self, projection: Projection, entries: Sequence[LogEntry]) -> None:
+        visible_at = now()
+        by_tenant: dict[str, list[float]] = {}
+        for entry in entries:
+            delay_s = (visible_at - decode_recorded_at(entry.state)).total_seconds()
+            by_tenant.setdefault(entry.tenant, []).append(delay_s)
+        for tenant, delays_s in by_tenant.items():
+            self._delays.count(tenant, projection, delays_s)
 
     def _project(self, projection: Projection) -> None:
         """One projector's thread, for as long as the process lives. What fails is tried again; nothing is skipped."""

@@ -115,6 +115,20 @@ class _Stored(msgspec.Struct):
     schema: int = 1
 
 
+class _Recorded(msgspec.Struct):
+    """As much of an envelope as tells when it was recorded."""
+
+    recorded_at: datetime
+
+
+_recorded_decoder = msgspec.msgpack.Decoder(_Recorded)
+
+
+def decode_recorded_at(state: bytes) -> datetime:
+    """When a stored event was recorded, whatever it says. Raises `msgspec.DecodeError` as `decode_envelope` does."""
+    return _recorded_decoder.decode(state).recorded_at
+
+
 def _upcast(state: bytes, upcasters: Mapping[tuple[str, int], Upcaster]) -> Envelope:
     stored = msgspec.msgpack.decode(state)
     schema = msgspec.convert(stored, _Stored).schema

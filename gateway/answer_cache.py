@@ -70,6 +70,7 @@ class AnswerCache(Generic[EntryT]):
 
     def clear(self, floor: int) -> None:
         """Changes may have been missed: forget everything, and keep nothing that was read before position `floor`."""
+        self.evictions += len(self._entries)
         self._entries.clear()
         self._dependents.clear()
         self._floor = max(self._floor, floor, *self._changed.values())

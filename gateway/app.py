@@ -23,6 +23,7 @@ from gateway.http import (
     operations,
     payments,
     quarantine,
+    slo,
     webhooks,
 )
 from gateway.http.access_log import AccessLog
@@ -42,6 +43,7 @@ _ROUTES: list[Any] = [
     *corrections.HANDLERS,
     *quarantine.HANDLERS,
     *operations.HANDLERS,
+    *slo.HANDLERS,
 ]
 
 

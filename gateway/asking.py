@@ -133,8 +133,6 @@ class Asker:
         _check(request)
         listener = self._listener_of(tenant)
         is_current = request.as_of is None and request.known_at is None
-        if is_current and not listener.is_hearing():
-            self.cache.bypasses += 1
         key = self._key(tenant, request)
         heard = min((listener.projected.get(name, 0) for name in (PAYMENTS, DOCUMENTS)), default=0)
         if is_current and listener.is_hearing() and request.min_position <= heard and not answer_id:
@@ -146,6 +144,8 @@ class Asker:
                 return msgspec.structs.replace(
                     cached, cached=True, position=position, lag_ms=0, as_of=timestamp(self._clock())
                 )
+        else:
+            self.cache.bypasses += 1
         return await self._answer(tenant, request, trace, key if is_current else None, answer_id or self._new_id())
 
     def _key(self, tenant: str, request: AskRequest) -> Key:

@@ -327,6 +327,31 @@ def _short(at: str) -> str:
 
 
 @app.command()
+def slo(
+    gateway: Gateway = GATEWAY,
+    api_key: ApiKey = API_KEY,
+    as_json: Annotated[bool, typer.Option("--json", help="as JSON")] = False,
+) -> None:
+    """How the objectives stand: what is left of each budget, how fast it burns, which alerts fire."""
+    with one_line_errors():
+        found = request("GET", f"{gateway}/v1/slo", api_key)
+    if as_json:
+        data.print_json(data=found)
+        return
+    for each in found["slos"]:
+        counted = f"{each['bad']:.0f} of {each['total']:.0f} bad, {each['target']:.2%} promised good"
+        data.print(f"{each['slo']}: {each['budget_left']:.1%} of the budget left ({counted})", highlight=False)
+        for burn in each["burns"]:
+            rate = "nothing counted" if burn["long_rate"] is None else f"burns at {burn['long_rate']:.1f}"
+            fires = "[red]fires[/]" if burn["is_firing"] else "quiet"
+            data.print(
+                f"  {burn['alert']}: {rate}, threshold {burn['threshold']:g}, {fires}", style="dim", highlight=False
+            )
+        if each["is_without_data"]:
+            data.print("  [red]nothing is measured[/]")
+
+
+@app.command()
 def doctor(config: Config = None, data_dir: Annotated[Path | None, typer.Option("--data")] = None) -> None:
     """Check this machine and the configuration, and say what to do about what is wrong."""
     from gateway.doctor import examine

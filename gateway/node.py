@@ -17,6 +17,7 @@ from nats.errors import Error as NatsError
 
 from actors.changes import Change
 from actors.effects import EffectRunner
+from actors.index import PROJECTIONS
 from actors.index import ROLE as INDEX_ROLE
 from actors.index_shard import IndexPlace, IndexShard, index_shard_of
 from actors.journal import Journal
@@ -30,6 +31,7 @@ from actors.telemetry import Telemetry
 from domain.errors import RetryableError, TerminalError
 from domain.settings import NodeSettings
 from domain.sharding import tenant_bucket_of
+from domain.slo import SloAlert
 from gateway.asking import Asker
 from gateway.bus import Publisher, connect, ensure_stream
 from gateway.certificates import Certificates
@@ -53,10 +55,12 @@ from gateway.rate_limit import RateLimits
 from gateway.raw_store import raw_store_of
 from gateway.sources import SOURCES, Sources, without_secrets
 from gateway.spending import Spending
-from gateway.tally import Tallied, Tally, tally_of
+from gateway.tally import Tallied, Tally, delays_of, tally_of
 from gateway.time_zones import zone_named
+from gateway.watch import Watch
 from projections.answer_ledger import AnswerLedger
 from projections.conversations import Conversations
+from projections.delays import Delays
 from projections.feeds import feed_at
 from projections.model_export import ensure_model
 from projections.outbox import Outbox
@@ -65,7 +69,9 @@ from projections.store import Store
 log = structlog.get_logger("node")
 
 # Queries and listeners beside commands; the long waits of listeners have threads of their own.
-INDEX_HOSTING = Hosting(groups={"queries": 4, "listeners": 4}, methods={"query": "queries", "changes": "listeners"})
+INDEX_HOSTING = Hosting(
+    groups={"queries": 4, "listeners": 4}, methods={"query": "queries", "delays": "queries", "changes": "listeners"}
+)
 
 
 class Node:
@@ -74,10 +80,18 @@ class Node:
     Args:
         settings: the whole configuration.
         on_progress: told in words what is being started.
+        on_alert: told when an alert on an objective begins to fire and when it ends.
     """
 
-    def __init__(self, settings: NodeSettings, *, on_progress: Callable[[str], None] = lambda words: None) -> None:
+    def __init__(
+        self,
+        settings: NodeSettings,
+        *,
+        on_progress: Callable[[str], None] = lambda words: None,
+        on_alert: Callable[[SloAlert], None] = lambda alert: None,
+    ) -> None:
         self.settings = settings
+        self._on_alert = on_alert
         self.data = Path(settings.data).resolve()
         self._on_progress = on_progress
         self.credentials = Credentials(settings.tenants)
@@ -87,6 +101,8 @@ class Node:
         self.tally = Tally(settings.tenants, kinds=SOURCES.keys())
         # What the intakes counted, by host, as they said last.
         self.tallied: dict[str, list[Tallied]] = {}
+        # What the index shards measured from recorded to visible, all tenants together, by host.
+        self.delays: dict[str, list[Delays]] = {}
         self.certificates = Certificates()
         self._stops: list[Callable[[], Awaitable[None]]] = []
         self._tasks: list[asyncio.Task[None]] = []
@@ -124,6 +140,7 @@ class Node:
         await self.supervisor.start()
         self._start_answering()
         await self._start_effects()
+        self._start_watching()
 
     def _prepare_data(self) -> None:
         try:
@@ -359,6 +376,23 @@ class Node:
         )
         self._tasks.append(asyncio.create_task(self.corrector.run()))
 
+    def _start_watching(self) -> None:
+        self.watch = Watch(
+            self.settings.slo,
+            self.data,
+            head=self.feed.head,
+            projected=self.projected,
+            refresh=self.read_figures,
+            clock=now,
+            on_alert=self._on_alert,
+        )
+        self._stops.append(_in_thread(self.watch.close))
+        self._tasks.append(asyncio.create_task(self.watch.run()))
+
+    def projected(self) -> dict[str, int]:
+        """How far the projections are, as far as that is heard of all index shards."""
+        return {name: min(each.projected.get(name, 0) for each in self.listeners) for name in PROJECTIONS}
+
     async def _publish(self, subject: str, payload: bytes) -> None:
         """For anyone who listens. Raises `RetryableError` while the bus is away."""
         if not self.bus.is_connected:
@@ -368,8 +402,16 @@ class Node:
         except NatsError as error:
             raise RetryableError(f"the bus does not take it: {error}") from error
 
-    async def read_tallies(self) -> None:
-        """Ask the intakes what they counted; of one that does not answer, its last word stays."""
+    async def read_figures(self) -> None:
+        """Ask the hosts what they counted and measured; of one that does not answer, its last word stays."""
+        await asyncio.gather(self._read_tallies(), self._read_delays())
+
+    async def _read_delays(self) -> None:
+        for shard, endpoint in enumerate(self._index_endpoints):
+            if (delays := await delays_of(endpoint.call)) is not None:
+                self.delays[f"{INDEX_ROLE}-{shard}"] = delays
+
+    async def _read_tallies(self) -> None:
         hosts = [f"intake-{number}" for number in range(self.settings.ray.intakes)]
         said = await asyncio.gather(*(tally_of(self.supervisor.endpoint(host).call) for host in hosts))
         self.tallied |= {host: tallied for host, tallied in zip(hosts, said, strict=True) if tallied is not None}

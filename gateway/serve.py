@@ -1,6 +1,7 @@
 """`recount up`: the node and its HTTP server until SIGTERM or SIGINT."""
 
 import asyncio
+import secrets
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -12,7 +13,9 @@ from actors.telemetry import configure_logging, configure_tracing
 from domain.errors import TerminalError
 from domain.settings import NodeSettings
 from gateway.app import make_app
+from gateway.canary import with_canary
 from gateway.node import Node
+from gateway.prober import probing
 
 DRAIN_S = 10
 
@@ -51,6 +54,7 @@ async def running(
     configure_logging(settings.telemetry.log_level, host="gateway")
     configure_tracing(settings.telemetry.otlp_endpoint, service="gateway")
     bound = bind(settings.http.listen)
+    settings = with_canary(settings, new_secret=secrets.token_hex)
     node = Node(settings, on_progress=on_progress)
     try:
         await node.start()
@@ -69,8 +73,10 @@ async def running(
             serving = asyncio.create_task(server.serve([bound]))
             host, port = bound.getsockname()[:2]
             await _started(server, serving)
+            url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
             try:
-                yield node, f"http://{f'[{host}]' if ':' in host else host}:{port}"
+                async with probing(settings, url):
+                    yield node, url
             finally:
                 server.should_exit = True
                 await serving

@@ -1,4 +1,4 @@
-"""How many messages came and how many were put aside, by tenant and source: the share that is invalid."""
+"""What the hosts counted: messages that came and were put aside, by tenant and source; how late things are visible."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
@@ -6,6 +6,7 @@ import msgspec
 
 from domain.errors import RetryableError
 from domain.settings import TenantSettings
+from projections.delays import Delays
 
 ANSWER_TIMEOUT_S = 1.0
 
@@ -62,3 +63,12 @@ async def tally_of(call: Callable[..., Awaitable[bytes]]) -> list[Tallied] | Non
     except RetryableError:
         return None
     return msgspec.msgpack.decode(answer, type=list[Tallied])
+
+
+async def delays_of(call: Callable[..., Awaitable[bytes]], tenant: str = "") -> list[Delays] | None:
+    """How long it took to be visible in an index shard, for a tenant or all; `None` if it does not answer in time."""
+    try:
+        answer = await call("delays", tenant.encode(), timeout_s=ANSWER_TIMEOUT_S)
+    except RetryableError:
+        return None
+    return msgspec.msgpack.decode(answer, type=list[Delays])

@@ -26,12 +26,16 @@ class TenantStore(Protocol):
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """What one turn did: the position reached, and what changed per tenant, turns included that failed half-way."""
+    """What one turn did: the position reached, what changed per tenant, and the events that are visible from now on.
+
+    Turns that failed half-way are included.
+    """
 
     applied: int
     parked: int
     position: int
     changed: Mapping[str, frozenset[str]] = {}
+    visible: tuple[LogEntry, ...] = ()
 
 
 class Projector:
@@ -63,6 +67,7 @@ class Projector:
         self._on_parked = on_parked
         self._at_point = at_point
         self._changed: dict[str, set[str]] = {}
+        self._visible: list[LogEntry] = []
         self.position = position
 
     def run_once(self) -> Step:
@@ -84,11 +89,13 @@ class Projector:
             new = [entry for entry in entries if entry.position > done]
             parked += self._apply(of_tenant, new, self._changed.setdefault(tenant, set()))
             applied += len(new)
+            self._visible += [entry for entry in new if not of_tenant.store.is_parked(entry.stream)]
         self._at_point("after_apply")
         changed = {tenant: frozenset(keys) for tenant, keys in self._changed.items()}
         self._changed.clear()
+        visible, self._visible = tuple(self._visible), []
         self.position = page.position
-        return Step(applied=applied, parked=parked, position=page.position, changed=changed)
+        return Step(applied=applied, parked=parked, position=page.position, changed=changed, visible=visible)
 
     def _apply(self, of_tenant: TenantStore, entries: Sequence[LogEntry], keys: set[str]) -> int:
         """Apply all that can be, halving a batch that fails until the poison is alone; returns how many were parked."""

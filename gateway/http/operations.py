@@ -8,7 +8,7 @@ from litestar import Response, get
 from litestar.openapi.datastructures import ResponseSpec
 from nats.errors import Error as NatsError
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
 from actors.index import DOCUMENTS, PAYMENTS
 from actors.payment_shard import now
@@ -21,6 +21,7 @@ from gateway.http.problems import ProblemError, problems
 from gateway.node import Node
 
 LOG_TIMEOUT_S = 2.0
+Family = GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily
 
 
 class LagJson(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,7 +137,7 @@ class NodeCollector:
     def __init__(self, node: Node) -> None:
         self._node = node
 
-    def collect(self) -> list[GaugeMetricFamily | CounterMetricFamily]:
+    def collect(self) -> list[Family]:
         """One family per figure, labelled by host."""
         families: dict[str, GaugeMetricFamily] = {}
         for host, health in self._node.supervisor.health().items():
@@ -152,13 +153,8 @@ class NodeCollector:
         replaced = GaugeMetricFamily("recount_host_replacements", "Times a silent host was replaced", labels=["host"])
         for host, count in self._node.supervisor.replacements().items():
             replaced.add_metric([host], count)
-        cache = self._node.asker.cache
-        of_cache = GaugeMetricFamily("recount_answer_cache", "The answer cache since the start", labels=["figure"])
-        for figure in ("hits", "misses", "bypasses", "evictions", "refusals"):
-            of_cache.add_metric([figure], getattr(cache, figure))
-        of_cache.add_metric(["entries"], len(cache))
         counted = [_corrections(self._node), _compositions(self._node)]
-        own: list[GaugeMetricFamily | CounterMetricFamily] = [replaced, of_cache, *counted]
+        own: list[Family] = [replaced, *counted, _delays(self._node), *_cache(self._node)]
         return [*families.values(), *own, *_head(self._node), *_tallies(self._node), *_effects(self._node)]
 
 
@@ -171,7 +167,38 @@ def _head(node: Node) -> list[GaugeMetricFamily]:
     return [GaugeMetricFamily("recount_log_head", "The last position in the log", value=head)]
 
 
-def _effects(node: Node) -> list[GaugeMetricFamily | CounterMetricFamily]:
+def _cache(node: Node) -> list[Family]:
+    """What the answer cache was worth: hits of all lookups are its hit rate."""
+    cache = node.asker.cache
+    lookups = CounterMetricFamily(
+        "recount_answer_cache_lookups_total", "Questions by what the cache had", labels=["outcome"]
+    )
+    for outcome, count in (("hit", cache.hits), ("miss", cache.misses), ("bypass", cache.bypasses)):
+        lookups.add_metric([outcome], count)
+    return [
+        lookups,
+        CounterMetricFamily(
+            "recount_answer_cache_invalidations_total", "Answers that a change made invalid", value=cache.evictions
+        ),
+        CounterMetricFamily(
+            "recount_answer_cache_refusals_total", "Answers not kept, older than a change", value=cache.refusals
+        ),
+        GaugeMetricFamily("recount_answer_cache_entries", "Answers that are kept", value=len(cache)),
+    ]
+
+
+def _delays(node: Node) -> HistogramMetricFamily:
+    """From recorded to visible, by projection. A tenant's own are under `GET /v1/{tenant}/freshness`."""
+    visible = HistogramMetricFamily(
+        "recount_visible_seconds", "From recorded in the log to visible to questions", labels=["host", "projection"]
+    )
+    for host, of_host in node.delays.items():
+        for each in of_host:
+            visible.add_metric([host, each.projection], buckets=each.cumulative(), sum_value=each.sum_s)
+    return visible
+
+
+def _effects(node: Node) -> list[Family]:
     """What is outstanding, and how attempts ended."""
     counts, stats = node.outbox.counts(now()), node.effects.stats
     outstanding = GaugeMetricFamily("recount_outstanding", "What waits for its time or a person", labels=["what"])
@@ -217,7 +244,7 @@ def _tallies(node: Node) -> list[CounterMetricFamily]:
 
 @get("/metrics", summary="Prometheus metrics", tags=["operations"], opt={"is_public": True}, include_in_schema=False)
 async def metrics(request: AnyRequest) -> Response[bytes]:
-    await node_of(request).read_tallies()
+    await node_of(request).read_figures()
     # As a header: the framework would add a second charset to a media type.
     return Response(await asyncio.to_thread(generate_latest, REGISTRY), headers={"Content-Type": CONTENT_TYPE_LATEST})
 

@@ -117,9 +117,10 @@ def log_events() -> frozenset[str]:
 @cache
 def metrics() -> frozenset[str]:
     """The names of all metrics. Those of hosts are made of the figures that the hosts report with their health."""
-    text = {path: (ROOT / path).read_text() for path in ("gateway/http/operations.py", "gateway/http/access_log.py")}
-    found = {name for each in text.values() for name in re.findall(r'"(recount_[a-z_]+[a-z])"', each)}
-    assert 'f"recount_host_{name}"' in text["gateway/http/operations.py"]
+    gateway = [module.text for module in everything() if module.folder == "gateway"]
+    made = re.compile(r'(?:Counter|Gauge|Histogram)(?:MetricFamily)?\(\s*"(recount_[a-z_]+[a-z])"')
+    found = {name for each in gateway for name in made.findall(each)}
+    assert any('f"recount_host_{name}"' in each for each in gateway)
     return frozenset(found | {f"recount_host_{figure}" for figure in host_figures()})
 
 
@@ -266,9 +267,10 @@ def test_a_runbook_says_what_is_seen_what_it_means_and_what_to_do(runbook: Path)
     assert runbook.name in (ROOT / "docs" / "operations.md").read_text()
 
 
-def test_every_alert_has_a_summary_and_a_document() -> None:
-    groups = yaml.safe_load((ROOT / "ops/prometheus/recount.rules.yml").read_text())["groups"]
-    rules = [rule for group in groups for rule in group["rules"]]
+@pytest.mark.parametrize("file", sorted((ROOT / "ops" / "prometheus").glob("*.rules.yml")), ids=name_of)
+def test_every_alert_has_a_summary_and_a_document(file: Path) -> None:
+    groups = yaml.safe_load(file.read_text())["groups"]
+    rules = [rule for group in groups for rule in group["rules"] if "alert" in rule]
 
     assert rules
     for rule in rules:
@@ -284,11 +286,13 @@ def test_every_route_in_an_expression_is_one_of_the_gateways() -> None:
             assert f'"{route.replace("}", ":str}")}"' in sources(), f"{name_of(document)}: {route}"
 
 
-def test_the_dashboard_is_one() -> None:
-    dashboard = json.loads((ROOT / "ops/grafana/recount.json").read_text())
+@pytest.mark.parametrize("file", sorted((ROOT / "ops" / "grafana").glob("*.json")), ids=name_of)
+def test_the_dashboard_is_one(file: Path) -> None:
+    dashboard = json.loads(file.read_text())
     panels = dashboard["panels"]
 
-    assert dashboard["uid"] == "recount"
+    assert dashboard["uid"] == file.stem
+    assert {variable["name"] for variable in dashboard["templating"]["list"]} == {"datasource", "instance"}
     assert len({panel["id"] for panel in panels}) == len(panels)
     assert len({(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in panels}) == len(panels)
     assert all(

@@ -74,6 +74,29 @@ def test_the_lag_is_nothing_when_all_is_visible(stack: Stack, story: Story) -> N
     assert lag["head"] >= story.view()["position"]
 
 
+def test_a_tenant_sees_how_soon_its_facts_are_visible(stack: Stack, story: Story) -> None:
+    before = stack.get(f"/v1/{TENANT}/freshness", TENANT)["projections"]["payments"]["visible"]
+    story.paid()
+    stack.drained()
+
+    fresh = stack.get(f"/v1/{TENANT}/freshness", TENANT)["projections"]
+
+    assert fresh.keys() == {"payments", "documents"}
+    assert fresh["payments"]["visible"] >= before + 2
+    assert 0 <= fresh["payments"]["p50_s"] <= fresh["payments"]["p99_s"]
+    assert stack.client("globex").get(f"/v1/{TENANT}/freshness").status_code == 404
+
+
+def test_the_objectives_stand_with_the_least_budget_first(stack: Stack) -> None:
+    found = stack.get("/v1/slo")
+
+    left = [each["budget_left"] for each in found["slos"]]
+    assert left == sorted(left)
+    assert len(left) == 5
+    assert found["time_scale"] == 1
+    assert stack.client().get("/v1/slo").status_code == 401
+
+
 def test_readiness_names_every_part(stack: Stack) -> None:
     assert stack.client().get("/healthz").json() == {"status": "alive"}
     ready = stack.client().get("/readyz")
@@ -99,6 +122,8 @@ def test_prometheus_reads_the_metrics(stack: Stack, story: Story) -> None:
         lambda: f if (f := figures()).get('recount_host_recorded{host="intake-0"}', 0) > 0 else None, "intake"
     )
     assert found["recount_log_head"] >= head
+    assert found['recount_visible_seconds_count{host="knowledge-0",projection="payments"}'] > 0
+    assert found['recount_answer_cache_lookups_total{outcome="miss"}'] >= 0
     assert found['recount_host_up{host="payments-0"}'] == 1
     route = 'method="POST",route="/v1/{tenant}/webhooks/{source}",status="202"'
     assert found[f"recount_http_requests_total{{{route}}}"] > 0

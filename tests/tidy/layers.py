@@ -9,8 +9,8 @@ from tests.tidy.source import LAYERS, SCRIPTS, Module, modules
 
 # The standard library without clocks, randomness, input, output, threads and the environment.
 PURE = frozenset(
-    "abc bisect collections dataclasses datetime decimal enum fractions functools graphlib hashlib heapq itertools "
-    "json math operator re statistics string textwrap types typing unicodedata zlib".split()
+    "abc array bisect collections dataclasses datetime decimal enum fractions functools graphlib hashlib heapq "
+    "itertools json math operator re statistics string textwrap types typing unicodedata zlib".split()
 )
 # Calls that give another result tomorrow or in another process, and their cure.
 IMPURE_METHODS = dict.fromkeys(("now", "utcnow", "today"), "time is an input: take it as an argument")
