@@ -22,6 +22,7 @@ from gateway.http import (
     operations,
     payments,
     quarantine,
+    search,
     webhooks,
 )
 from gateway.http.access_log import AccessLog
@@ -37,6 +38,7 @@ _ROUTES: list[Any] = [
     *commands.HANDLERS,
     *ask.HANDLERS,
     *documents.HANDLERS,
+    *search.HANDLERS,
     *conversations.HANDLERS,
     *corrections.HANDLERS,
     *quarantine.HANDLERS,
