@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from projections.chunking import CHARS_MAX, CHARS_TARGET, Chunk, chunks, sentences
+from projections.chunking import CHARS_MAX, CHARS_TARGET, Chunk, chunks, document_of, sentences
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 
