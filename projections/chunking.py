@@ -16,7 +16,6 @@ CHARS_TARGET = 900
 CHARS_MAX = 1_200
 CHARS_MIN = 200
 HEADING_CHARS_MAX = 120
-HEADING_SEPARATOR = " > "
 _ID_CHARS = 16
 _HEADING_LEVEL_MAX = 6
 
@@ -63,11 +62,6 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     def embedded(self) -> str:
         """What the embedder is given: the passage under its heading."""
         return _embedded(self.heading, self.text)
-
-    @property
-    def leaf(self) -> str:
-        """The heading right above the passage: in a page of questions and answers, the question."""
-        return self.heading.rpartition(HEADING_SEPARATOR)[2]
 
 
 class _Section(msgspec.Struct):
@@ -135,7 +129,7 @@ def _heading(title: str, path: Sequence[tuple[int, str]]) -> str:
     parts = [title.strip(), *(name for _, name in path)]
     if len(parts) > 1 and parts[0].casefold() == parts[1].casefold():
         del parts[0]
-    return HEADING_SEPARATOR.join(part[:HEADING_CHARS_MAX] for part in parts if part)
+    return " > ".join(part[:HEADING_CHARS_MAX] for part in parts if part)
 
 
 def _sections(text: str, *, is_plain: bool) -> list[_Section]:

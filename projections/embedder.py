@@ -7,6 +7,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b, file_digest, sha256
 from pathlib import Path
 from typing import Protocol
@@ -116,15 +117,20 @@ class HashEmbedder:
         """One unit vector per text, in order, the same on every machine."""
         vectors = np.zeros((len(texts), DIMENSIONS), dtype=np.float32)
         for row, text in enumerate(texts):
-            for word in re.findall(r"\w+", text.casefold()):
-                digest = blake2b(word.encode(), digest_size=8).digest()
-                for first, second in zip(digest[::2], digest[1::2], strict=True):
-                    number = first << 8 | second
-                    vectors[row, number % DIMENSIONS] += 1.0 if number >> 15 else -1.0
+            places = [place for word in re.findall(r"\w+", text.casefold()) for place in _places(word)]
+            np.add.at(vectors[row], [index for index, _ in places], [sign for _, sign in places])
             if not vectors[row].any():
                 vectors[row, 0] = 1.0
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
+
+
+@lru_cache(maxsize=65_536)
+def _places(word: str) -> tuple[tuple[int, float], ...]:
+    """Where a word adds to a vector, and with which sign."""
+    digest = blake2b(word.encode(), digest_size=8).digest()
+    numbers = [first << 8 | second for first, second in zip(digest[::2], digest[1::2], strict=True)]
+    return tuple((number % DIMENSIONS, 1.0 if number >> 15 else -1.0) for number in numbers)
 
 
 class EmbeddingCache:

@@ -15,7 +15,7 @@ import tantivy
 from domain.errors import TerminalError
 from projections.chunking import Chunk, document_of
 from projections.vectors import Hit
-from projections.words import ANALYZER, FIELDS, WEIGHTS, FieldWeights, analyzer, question_words
+from projections.words import ANALYZER, FIELDS, analyzer, question_words
 
 LAYOUT = "1"
 _LAYOUT_FILE = "layout"
@@ -38,20 +38,18 @@ class WordIndex(Protocol):
 
 
 class LexicalIndex:
-    """Passages by BM25 over three fields. Writes are idempotent, and an older version never replaces a newer one.
+    """Passages by BM25 over two fields. Writes are idempotent, and an older version never replaces a newer one.
 
     A withdrawal is remembered. Safe for several threads of one process.
 
     Args:
         directory: owned by this process alone; of another layout or damaged, it is emptied: the log has it all.
-        weights: what a match counts in each field.
 
     Raises:
         TerminalError: the directory cannot be written.
     """
 
-    def __init__(self, directory: Path, weights: FieldWeights = WEIGHTS) -> None:
-        self._weights = weights
+    def __init__(self, directory: Path) -> None:
         self._schema = _schema()
         try:
             self._index = _opened(directory, self._schema)
@@ -131,7 +129,6 @@ class LexicalIndex:
                     document_id=passage.document_id,
                     chunk_id=passage.chunk_id,
                     number=passage.version,
-                    leaf=passage.leaf,
                     heading=passage.heading,
                     text=passage.text,
                 )
@@ -148,10 +145,7 @@ class LexicalIndex:
 
     def _search(self, searcher: tantivy.Searcher, question: str, top_k: int) -> list[Hit]:
         matches = [
-            (
-                tantivy.Occur.Should,
-                tantivy.Query.boost_query(tantivy.Query.term_query(self._schema, field, word), self._weights.of(field)),
-            )
+            (tantivy.Occur.Should, tantivy.Query.term_query(self._schema, field, word, index_option="freq"))
             for word in question_words(question)
             for field in FIELDS
         ]

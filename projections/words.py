@@ -1,4 +1,4 @@
-"""The words of questions and passages as they are matched: folded, stemmed, and weighed by BM25 in three fields.
+"""The words of questions and passages as they are matched: folded, stemmed, and weighed by BM25 in two fields.
 
 The lexical index finds with these words and weights in a large corpus; where a ranking must be exact and the same for
 ever (the past, a filter, a simulation), `rank` computes it from the passages themselves.
@@ -7,7 +7,6 @@ ever (the past, a filter, a simulation), `rank` computes it from the passages th
 from collections.abc import Sequence
 from functools import cache
 
-import msgspec
 import numpy as np
 import tantivy
 from numpy.typing import NDArray
@@ -23,21 +22,16 @@ QUESTION_WORDS_MAX = 64
 _K1 = 1.2
 _B = 0.75
 
-FIELDS = ("leaf", "heading", "text")
+FIELDS = ("heading", "text")
 
-
-class FieldWeights(msgspec.Struct, frozen=True, kw_only=True):
-    """What a match counts in the heading right above a passage, in its whole path of headings, in its text."""
-
-    leaf: float = 2.0
-    heading: float = 1.0
-    text: float = 1.0
-
-    def of(self, field: str) -> float:
-        return float(getattr(self, field))
-
-
-WEIGHTS = FieldWeights()
+# Words of English that a question has for its grammar. A heading that begins like the question would otherwise stand
+# above one that is about the same thing: without them the passages that customers' questions mean rise, those that a
+# question repeats to the letter sink a little (`recount bench retrieval` has both).
+_GRAMMAR = (
+    "a about after again all am an and any are as at be because been before but by can could did do does doing for "
+    "from get got had has have how i if in into is it its just me my no not of on or our out s should so some t than "
+    "that the their them then there they this to up us was we what when where which who why will with would you your"
+)
 
 
 @cache
@@ -59,13 +53,20 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def question_words(question: str) -> tuple[str, ...]:
-    """The different words of a question, at most `QUESTION_WORDS_MAX`."""
-    return tuple(dict.fromkeys(words(question)))[:QUESTION_WORDS_MAX]
+    """The different words of a question that say what it is about, at most `QUESTION_WORDS_MAX`."""
+    asked = dict.fromkeys(words(question))
+    telling = [word for word in asked if word not in _grammar()]
+    return tuple(telling or asked)[:QUESTION_WORDS_MAX]
+
+
+@cache
+def _grammar() -> frozenset[str]:
+    return frozenset(words(_GRAMMAR))
 
 
 def passage_words(chunk: Chunk) -> str:
     """The words of a passage to keep: a line for each of `FIELDS`, each word between two spaces of its own."""
-    return "\n".join("".join(f" {word} " for word in words(text)) for text in (chunk.leaf, chunk.heading, chunk.text))
+    return "\n".join("".join(f" {word} " for word in words(text)) for text in (chunk.heading, chunk.text))
 
 
 class Tally:
@@ -86,8 +87,8 @@ class Tally:
         self._counts.append(np.array(counts, dtype=np.float32).reshape(shape))
         self._lengths.append(np.array(lengths, dtype=np.float32).reshape(shape[:2]))
 
-    def scores(self, weights: FieldWeights = WEIGHTS) -> NDArray[np.float32]:
-        """The score of every passage that was added, in order: the weighted sum over the fields; 0 without a match."""
+    def scores(self) -> NDArray[np.float32]:
+        """The score of every passage that was added, in order: the sum over the fields; 0 without a match."""
         if not self._counts:
             return np.zeros(0, dtype=np.float32)
         counts, lengths = np.concatenate(self._counts), np.concatenate(self._lengths)
@@ -96,8 +97,7 @@ class Tally:
         rarity = np.log(1 + (total - containing + 0.5) / (containing + 0.5))
         relative = lengths / np.maximum(lengths.mean(axis=0), 1e-9)
         saturated = counts * (_K1 + 1) / (counts + (_K1 * (1 - _B + _B * relative))[:, :, None])
-        of_field = (saturated * rarity).sum(axis=2)
-        scores: NDArray[np.float32] = of_field @ np.array([weights.of(field) for field in FIELDS], dtype=np.float32)
+        scores: NDArray[np.float32] = (saturated * rarity).sum(axis=(1, 2))
         return scores
 
 
