@@ -53,7 +53,8 @@ class IndexShard:
     def __init__(self, place: bytes) -> None:
         at = msgspec.msgpack.decode(place, type=IndexPlace)
         data, log_file = Path(at.data), str(log_path(at.data))
-        model = Embedder(Path(at.model))
+        # Documents are embedded on as many cores as this shard's part of the machine has; a question needs one.
+        model = Embedder(Path(at.model), threads=max(1, (os.cpu_count() or 1) // at.shard_count))
         shard = Shard(
             Journal(open_log(log_file)),
             KINDS,

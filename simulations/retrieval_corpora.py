@@ -75,9 +75,7 @@ def btcpay_docs(data: Path) -> Corpus:
     questions = []
     for each in _lines(data / "btcpay_docs" / "faq_qa.jsonl", _Faq):
         start = texts[each.path].index(each.answer)
-        questions.append(
-            Question(text=each.question, document_id=each.path, start=start, end=start + len(each.answer))
-        )
+        questions.append(Question(text=each.question, document_id=each.path, start=start, end=start + len(each.answer)))
     passages = [part for path, text in texts.items() for part in chunks(path, 1, title_of(path, text), text)]
     return Corpus(name="btcpay_docs", passages=passages, questions=questions)
 

@@ -14,18 +14,19 @@ _BLOCKS = frozenset(
     "h1 h2 h3 h4 h5 h6 header hr html li main ol p pre section summary table tbody td tfoot th thead tr ul".split()
 )
 _TITLE_CHARS_MAX = 500
+_DEPTH_MAX = 8  # of lists in lists; what is nested for no reader must not fill the margin
 _SPACE_RE = re.compile(r"\s+")
 # At the beginning of a line these would mean something else to a reader of Markdown.
 _MARK_RE = re.compile(r"^(?=#{1,6}\s|>|[-*+]\s|\d{1,9}[.)]\s|```|~~~|={3,}\s*$|-{3,}\s*$)")
 
 
 class _Place(msgspec.Struct, frozen=True):
-    """Where a node stands: the block that its text goes into, and what that block is."""
+    """Where a node stands: the block that its text goes into, what that block is, and in how many lists."""
 
     block: int = 0
     kind: str = "p"
     row: int = 0
-    lists: tuple[str, ...] = ()
+    depth: int = 0
     is_skipped: bool = False
 
 
@@ -78,7 +79,7 @@ def _below(above: _Place, node: LexborNode) -> _Place:
         block=node.mem_id,
         kind=kind,
         row=node.mem_id if tag == "tr" else above.row,
-        lists=(*above.lists, tag) if tag in {"ul", "ol"} else above.lists,
+        depth=min(above.depth + (tag in {"ul", "ol"}), _DEPTH_MAX),
     )
 
 
@@ -115,7 +116,7 @@ def _text(block: _Block) -> str:
     if not words or place.kind == "cell":
         return words
     if place.kind == "li":
-        return f"{'  ' * max(0, len(place.lists) - 1)}- {words}"
+        return f"{'  ' * max(0, place.depth - 1)}- {words}"
     return f"{'#' * int(place.kind[1])} {words}"
 
 

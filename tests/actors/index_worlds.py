@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from actors.index import DOCUMENTS, KINDS, ROLE, Index
+from actors.index import DOCUMENTS, KINDS, PAYMENTS, ROLE, Index
 from actors.journal import Journal
 from actors.recorder import open_log
 from actors.shard import Shard
@@ -106,8 +106,9 @@ class IndexWorld:
 
     def project(self) -> int:
         """Apply everything that is in the log; the position then."""
-        while (turn := self.index.turn(DOCUMENTS)).is_behind:
-            pass
+        for projection in (PAYMENTS, DOCUMENTS):
+            while (turn := self.index.turn(projection)).is_behind:
+                pass
         return turn.step.position
 
     def search(self, question: str, *, top_k: int = 5, **options: Any) -> list[Passage]:
