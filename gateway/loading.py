@@ -95,7 +95,9 @@ async def load_documents(job: Load, *, folder: Path, talk: Console) -> Summary:
             task = bar.add_task("loading", total=len(names))
             documents = _documents(job.path, names)
             while batch := list(islice(documents, REQUESTS_AT_ONCE)):
-                await asyncio.gather(*(_publish(client, place, memory, each, summary) for each in batch))
+                sending = (_publish(client, place, memory, each, summary) for each in batch)
+                for failed in filter(None, await asyncio.gather(*sending, return_exceptions=True)):
+                    raise failed  # After the others of the batch are through: what they published is remembered.
                 bar.advance(task, len(batch))
         if job.is_pruning:
             for document_id in memory.published() - set(names):

@@ -179,8 +179,8 @@ class KnowledgeStore:
         lexical = [[hit.chunk_id for hit in hits] for hits in self._words.query(questions, depth)]
         with self.store.reading() as connection:
             return [
-                list(islice(_now(connection, fusion.fused(*rankings), vector), top_k))
-                for *rankings, vector in zip(dense, lexical, vectors, strict=True)
+                list(islice(_now(connection, fusion.fused(by_meaning, by_words), vector), top_k))
+                for by_meaning, by_words, vector in zip(dense, lexical, vectors, strict=True)
             ]
 
     def document(self, document_id: str) -> DocumentView | None:

@@ -102,7 +102,7 @@ class LexicalIndex:
         for _, address in searcher.search(tantivy.Query.all_query(), limit=max(searcher.num_docs, 1)).hits:
             stored = searcher.doc(address)
             if (each := stored.get_first("chunk_id")) is not None:
-                found[each] = int(stored.get_first("number"))
+                found[each] = int(stored.get_first("number") or 0)
         return found
 
     def close(self) -> None:

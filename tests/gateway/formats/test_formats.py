@@ -110,7 +110,7 @@ def test_a_hostile_page_takes_linear_time() -> None:
     content = read_content(("<ul><li>" * 5_000 + "x" + "<p>y" * 5_000).encode(), "text/html")
 
     assert time.perf_counter() - started_s < 5
-    assert len(content.text) < 100_000
+    assert len(content.text) < 200_000
 
 
 def test_the_text_layer_of_a_pdf_is_read_with_the_headings_of_its_outline() -> None:
