@@ -11,6 +11,7 @@ import structlog
 from actors.changes import AwaitChanges, ChangeLog
 from actors.shard import Kind, Shard
 from actors.tenants import Tenant, Tenants
+from actors.withdrawals import Withdrawals
 from domain.codec import decode_submissions, encode_replies
 from domain.document import Document, DocumentDecider
 from domain.errors import FencedError
@@ -20,7 +21,7 @@ from projections import knowledge, payment_view
 from projections.embedder import TextEmbedder
 from projections.feed import Feed, LogEntry
 from projections.projector import Projector, Step, TenantStore
-from projections.retrieval import AnyFound, AnyQuery, Gather, Gathered, GetDocument, NotYet
+from projections.retrieval import AnyFound, AnyQuery, DocumentFound, Gather, Gathered, GetDocument, NotYet
 from projections.store import Store
 
 ROLE = "knowledge"
@@ -121,6 +122,7 @@ class Index:
         self._deciding = threading.Lock()
         self._tenants = tenants(self.handle)
         self._changes = ChangeLog(incarnation, PROJECTIONS)
+        self._withdrawals = Withdrawals(lambda: self._changes.projected(DOCUMENTS))
         self._behind_since_s: float | None = None
         self._fenced: FencedError | None = None
         self.parked = 0
@@ -145,10 +147,16 @@ class Index:
             for projection in PROJECTIONS
         }
 
+        documents = self._projections[DOCUMENTS]
+        self._withdrawals.read(documents.feed, documents.projector.position)
+
     def handle(self, batch: bytes) -> bytes:
         """Commands in, replies out. Raises `FencedError` once another host has taken over."""
         with self._deciding:
-            return encode_replies(self.shard.handle(decode_submissions(batch)))
+            submissions = decode_submissions(batch)
+            replies = self.shard.handle(submissions)
+            self._withdrawals.note(submissions, replies)
+            return encode_replies(replies)
 
     def changes(self, wanted: bytes) -> bytes:
         """Wait for what the projectors change: `AwaitChanges` in, `Changes` out."""
@@ -237,7 +245,11 @@ class Index:
             return NotYet(position=position)
         if isinstance(query, Gather):
             return None
-        return self._tenants.open(query.tenant).reader.look_up(query, position)
+        gone = self._withdrawals.ahead(query.tenant) if isinstance(query, GetDocument) else frozenset()
+        found = self._tenants.open(query.tenant).reader.look_up(query, position)
+        if isinstance(found, DocumentFound) and found.document is not None and found.document.document_id in gone:
+            return DocumentFound(position=found.position, document=None)
+        return found
 
     def _gather(self, name: str, gathers: dict[int, Gather], found: list[AnyFound | None]) -> None:
         tenant = self._tenants.open(name)
@@ -245,6 +257,7 @@ class Index:
         position = self._changes.projected(PAYMENTS)
         knowledge_position = self._changes.projected(DOCUMENTS)
         lag_ms = self.lag_ms()
+        gone = self._withdrawals.ahead(name)
         passages = tenant.reader.passages(list(gathers.values()), self._questions)
         for (index, query), of_question in zip(gathers.items(), passages, strict=True):
             payments, looked_up = tenant.reader.evidence(query)
@@ -254,7 +267,7 @@ class Index:
                 generation=tenant.generation,
                 lag_ms=lag_ms,
                 payments=payments,
-                passages=of_question,
+                passages=[each for each in of_question if query.is_past or each.document_id not in gone],
                 looked_up=looked_up,
                 resolved=tenant.reader.resolved(query),
             )

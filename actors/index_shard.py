@@ -64,7 +64,8 @@ class IndexShard:
     def __init__(self, place: bytes) -> None:
         at = msgspec.msgpack.decode(place, type=IndexPlace)
         data = Path(at.data)
-        model = Embedder(Path(at.model))
+        # Documents are embedded on as many cores as this shard's part of the machine has; a question needs one.
+        model = Embedder(Path(at.model), threads=max(1, (os.cpu_count() or 1) // at.shard_count))
         self._delays = DelayMeter()
         shard = Shard(
             Journal(log_at(at.log)),
@@ -94,12 +95,16 @@ class IndexShard:
             clock_s=time.monotonic,
             on_visible=self._measure,
         )
+        self._news = {projection: threading.Event() for projection in PROJECTIONS}
         for projection in PROJECTIONS:
             threading.Thread(target=self._project, args=(projection,), name=projection, daemon=True).start()
 
     def handle(self, batch: bytes) -> bytes:
         """Commands in, replies out. Raises `FencedError` once another host has taken over."""
-        return self._index.handle(batch)
+        replies = self._index.handle(batch)
+        # What is committed here is projected here, without waiting for the next poll.
+        self._news[DOCUMENTS].set()
+        return replies
 
     def query(self, batch: bytes) -> bytes:
         """A list of queries in, their replies in order out."""
@@ -138,10 +143,11 @@ class IndexShard:
 
     def _project(self, projection: Projection) -> None:
         """One projector's thread, for as long as the process lives. What fails is tried again; nothing is skipped."""
-        idle = threading.Event()
+        news, failing = self._news[projection], threading.Event()
         pause_s = POLL_MIN_S
         while True:
             started_s = time.perf_counter()
+            news.clear()
             try:
                 turn = self._index.turn(projection)
             except FencedError as error:
@@ -150,12 +156,12 @@ class IndexShard:
             except Exception:
                 # The thread must outlive whatever one turn runs into.
                 log.exception("projection_failed", projection=projection, position=self._index.position(projection))
-                idle.wait(BACKOFF_S)
+                failing.wait(BACKOFF_S)
                 continue
             _note(projection, turn, time.perf_counter() - started_s)
             pause_s = POLL_MIN_S if turn.step.applied else min(pause_s * 2, POLL_MAX_S)
             if not turn.is_behind:
-                idle.wait(pause_s)
+                news.wait(pause_s)
 
 
 def _note(projection: Projection, turn: Turn, took_s: float) -> None:

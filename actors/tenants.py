@@ -19,6 +19,7 @@ from domain.message import Failed
 from projections.embedder import TextEmbedder
 from projections.feed import Feed
 from projections.knowledge import KnowledgeStore
+from projections.lexical import LexicalIndex, WordIndex
 from projections.payment_view import PaymentStore
 from projections.projector import Step, TenantStore
 from projections.retrieval import TenantReader
@@ -39,6 +40,7 @@ class Tenant:
         embedder: TextEmbedder,
         *,
         open_vectors: Callable[[Path, str], PassageIndex] = VectorIndex,
+        open_words: Callable[[Path], WordIndex] = LexicalIndex,
         at_point: Callable[[str], None] = lambda point: None,
     ) -> None:
         self.generation = generation
@@ -48,6 +50,7 @@ class Tenant:
             of_generation,
             vectors=open_vectors(of_generation / "vectors", collection_name(name, generation)),
             embedder=embedder,
+            words=open_words(of_generation / "lexical"),
             at_point=at_point,
         )
         self.reader = TenantReader(self.payments, self.knowledge, generation)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import assert_never
+from typing import Literal, assert_never
 
 import msgspec
 
@@ -12,6 +12,10 @@ from domain.message import Command, Event
 
 TEXT_CHARS_MAX = 1_000_000
 _FIRST = datetime(1970, 1, 1, tzinfo=UTC)
+
+# How a document's text is written. Other formats are turned into one of these before they are published, so that what
+# an answer quotes is what the log has.
+TextFormat = Literal["markdown", "plain"]
 
 
 class PutDocument(Command, frozen=True, kw_only=True, tag="document.put"):
@@ -25,6 +29,7 @@ class PutDocument(Command, frozen=True, kw_only=True, tag="document.put"):
     title: str
     text: str
     metadata: Mapping[str, str] = {}
+    text_format: TextFormat = "markdown"
     changed_at: datetime | None = None
     sequence: int | None = None
 
@@ -50,6 +55,7 @@ class DocumentPublished(Event, frozen=True, kw_only=True, tag="document.publishe
     title: str
     text: str
     metadata: Mapping[str, str] = {}
+    text_format: TextFormat = "markdown"
 
 
 class DocumentWithdrawn(Event, frozen=True, kw_only=True, tag="document.withdrawn"):
@@ -121,6 +127,7 @@ def _put(state: Document, command: PutDocument) -> Sequence[DocumentEvent]:
         title=command.title,
         text=command.text,
         metadata=command.metadata,
+        text_format=command.text_format,
     )
     current = state.published
     if current is not None and not state.is_withdrawn and _content(current) == _content(published):
@@ -160,4 +167,4 @@ def _place(change: DocumentCommand | DocumentDated | None) -> tuple[datetime, in
 
 
 def _content(published: DocumentPublished) -> tuple[object, ...]:
-    return published.title, published.text, dict(published.metadata)
+    return published.title, published.text, dict(published.metadata), published.text_format

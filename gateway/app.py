@@ -23,6 +23,7 @@ from gateway.http import (
     operations,
     payments,
     quarantine,
+    search,
     slo,
     webhooks,
 )
@@ -39,6 +40,7 @@ _ROUTES: list[Any] = [
     *commands.HANDLERS,
     *ask.HANDLERS,
     *documents.HANDLERS,
+    *search.HANDLERS,
     *conversations.HANDLERS,
     *corrections.HANDLERS,
     *quarantine.HANDLERS,

@@ -175,7 +175,7 @@ class Asker:
         understanding = understand(request.question, today)
         question = self._clean(tenant, request.question)
         named = (request.payment_id,) if request.payment_id else understanding.ids
-        gathered = await self._gather(
+        gathered = await self.gather(
             tenant,
             Gather(
                 tenant=tenant,
@@ -214,7 +214,13 @@ class Asker:
             self.cache.store(key, answer, _dependencies(tenant, gathered))
         return answer
 
-    async def _gather(self, tenant: str, query: Gather) -> Gathered:
+    async def gather(self, tenant: str, query: Gather) -> Gathered:
+        """What a question needs, asked together with others of its tenant.
+
+        Raises:
+            ProblemError: 503, the projection does not reach the position that the query needs.
+            RetryableError: the index shard does not answer.
+        """
         call = self._call_of(tenant)
         lane = self._lanes.setdefault(tenant, Lane(call, self._settings.linger_ms / 1000))
         found = await lane.ask(query)

@@ -178,6 +178,36 @@ def import_(
     data.print_json(data=msgspec.to_builtins(summary))
 
 
+documents = typer.Typer(name="documents", help="Knowledge documents.", no_args_is_help=True)
+app.add_typer(documents)
+
+
+@documents.command("load")
+def load(
+    tenant: str,
+    path: Annotated[Path, typer.Argument(help="a folder (text, Markdown, HTML, PDF), or a .jsonl file")],
+    prune: Annotated[
+        bool, typer.Option("--prune", help="take back what an earlier run published and what is gone from the path")
+    ] = False,
+    config: Config = None,
+    data_dir: Annotated[Path | None, typer.Option("--data", help="where it is kept how far it has come")] = None,
+    gateway: Gateway = GATEWAY,
+    api_key: ApiKey = API_KEY,
+) -> None:
+    """Publish documents; run again, it goes on where it was ended and sends what has changed."""
+    from gateway.bootstrap import load_settings
+    from gateway.loading import Load, load_documents
+
+    with one_line_errors():
+        settings = load_settings(config, overrides={"data": str(data_dir) if data_dir else None})
+        job = Load(gateway=gateway, api_key=api_key, tenant=tenant, path=path, is_pruning=prune)
+        folder = Path(settings.data) / "imports"
+        summary = run(lambda: load_documents(job, folder=folder, talk=talk))
+    data.print_json(data=msgspec.to_builtins(summary))
+    if summary.refused:
+        raise typer.Exit(1)
+
+
 quarantine = typer.Typer(name="quarantine", help="What could not be taken in, why, and again.", no_args_is_help=True)
 app.add_typer(quarantine)
 

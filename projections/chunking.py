@@ -1,10 +1,13 @@
 """Documents as passages: split at headings, then paragraphs, then sentences, each with its place in the original."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 
 import msgspec
+
+from domain.document import TextFormat
 
 Span = tuple[int, int]
 
@@ -13,6 +16,7 @@ CHARS_TARGET = 900
 CHARS_MAX = 1_200
 CHARS_MIN = 200
 HEADING_CHARS_MAX = 120
+_ID_CHARS = 16
 _HEADING_LEVEL_MAX = 6
 
 _FENCE_RE = re.compile(r"`{3,}|~{3,}")
@@ -28,6 +32,7 @@ _BREAK_RE = re.compile(
     | (?P<stop>(?<![.!?…])[.!?…]++)["'\u201d\u2019»)\]*_]*+(?=\s)""",
     re.VERBOSE | re.MULTILINE,
 )
+_GAP_RE = re.compile(r"\n[ \t\r]*+\n")
 _MARKER_RE = re.compile(r"(?:[-*+•>]|\d{1,3}[.)]|#{1,6})[ \t]+|(?:```|~~~)[^\n]*\n?\s*")
 _INITIALS_RE = re.compile(r"[^\W\d_]|(?:[^\W\d_]\.)+[^\W\d_]")
 _ABBREVIATIONS = frozenset(
@@ -39,7 +44,8 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     """One passage of one version of a document. `text` is `original[start:end]`, to the character.
 
     `heading` is the document's title and the headings above the passage, joined with ` > `. `digest` is the SHA-256
-    (hex) of `embedded`: equal digests have equal vectors, whatever the version.
+    (hex) of `embedded`: equal digests have equal vectors, whatever the version. `chunk_id` is made of the document's id
+    and the digest: a passage that a new version leaves as it is keeps its id, wherever it stands then.
     """
 
     chunk_id: str
@@ -66,25 +72,35 @@ class _Section(msgspec.Struct):
     blocks: list[Span]
 
 
-def chunk_id(document_id: str, ordinal: int) -> str:
-    """The id of a document's passage `ordinal`, the same in every version."""
-    return f"{document_id}#{ordinal}"
+def chunk_id(document_id: str, digest: str, repetition: int = 0) -> str:
+    """The id of a document's passage with this digest; a document may have the same passage again."""
+    return f"{document_id}#{digest[:_ID_CHARS]}" + (f"-{repetition + 1}" if repetition else "")
 
 
-def chunks(document_id: str, version: int, title: str, text: str) -> list[Chunk]:
-    """The passages of a plain-text or Markdown document, in its order, without overlap; none only if it is blank.
+def document_of(chunk_id: str) -> str:
+    """The id of the document that a passage belongs to."""
+    return chunk_id.rpartition("#")[0]
+
+
+def chunks(
+    document_id: str, version: int, title: str, text: str, *, text_format: TextFormat = "markdown"
+) -> list[Chunk]:
+    """The passages of a document, in its order, without overlap; none only if it is blank.
 
     A passage has about `CHARS_TARGET` and at most `CHARS_MAX` characters, stays within its section, and ends where a
-    sentence ends; only a sentence longer than `CHARS_MAX` is cut. YAML front matter is no passage.
+    sentence ends; only a sentence longer than `CHARS_MAX` is cut. YAML front matter is no passage. In plain text no
+    line is a heading.
     """
     found: list[Chunk] = []
-    for section in _sections(text):
+    repetitions: Counter[str] = Counter()
+    for section in _sections(text, is_plain=text_format == "plain"):
         heading = _heading(title, section.path)
         for start, end in _packed(text, section.blocks):
             passage = text[start:end]
+            digest = sha256(_embedded(heading, passage).encode()).hexdigest()
             found.append(
                 Chunk(
-                    chunk_id=chunk_id(document_id, len(found)),
+                    chunk_id=chunk_id(document_id, digest, repetitions[digest]),
                     document_id=document_id,
                     version=version,
                     ordinal=len(found),
@@ -92,9 +108,10 @@ def chunks(document_id: str, version: int, title: str, text: str) -> list[Chunk]
                     text=passage,
                     start=start,
                     end=end,
-                    digest=sha256(_embedded(heading, passage).encode()).hexdigest(),
+                    digest=digest,
                 )
             )
+            repetitions[digest] += 1
     return found
 
 
@@ -115,9 +132,12 @@ def _heading(title: str, path: Sequence[tuple[int, str]]) -> str:
     return " > ".join(part[:HEADING_CHARS_MAX] for part in parts if part)
 
 
-def _sections(text: str) -> list[_Section]:
+def _sections(text: str, *, is_plain: bool) -> list[_Section]:
     """Cut at headings and blank lines. A code block is one paragraph, and nothing in it is a heading."""
     sections = [_Section(path=(), line=(0, 0), blocks=[])]
+    if is_plain:
+        sections[0].blocks = [_trimmed(text, block) for block in _paragraphs(text)]
+        return sections
     lines = _lines(text, _front_matter_end(text))
     fence = ""
     is_open = False  # whether the next line continues the last paragraph
@@ -147,6 +167,16 @@ def _sections(text: str) -> list[_Section]:
     for section in sections:
         section.blocks = [_trimmed(text, block) for block in section.blocks]
     return sections
+
+
+def _paragraphs(text: str) -> Iterator[Span]:
+    """What stands between blank lines."""
+    start = 0
+    for gap in [*_GAP_RE.finditer(text), None]:
+        end = len(text) if gap is None else gap.start()
+        if text[start:end].strip():
+            yield start, end
+        start = end if gap is None else gap.end()
 
 
 def _lines(text: str, start: int) -> list[Span]:

@@ -7,9 +7,11 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from hashlib import blake2b, file_digest, sha256
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
 import numpy as np
@@ -21,6 +23,8 @@ Vectors = NDArray[np.float32]
 
 MODEL = "all-MiniLM-L6-v2"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+# What vectors are called by: another name is another space.
+NAME = f"{MODEL}/{WEIGHTS_SHA256[:8]}"
 DIMENSIONS = 384
 TOKENS_MAX = 256  # `max_seq_length` of the model's sentence_bert_config.json; what is longer is not read.
 
@@ -54,6 +58,7 @@ class ModelManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     weights_sha256: str
     files: Mapping[str, str]
+    precision: Literal["fp32", "int8"] = "fp32"
 
 
 def sha256_of(path: Path) -> str:
@@ -67,21 +72,21 @@ class Embedder:
 
     Args:
         model_dir: what `projections.model_export.ensure_model` returned.
-        threads: how many cores one call may use.
+        threads: how many cores one call may use: each runs a part of the texts by itself, which is faster than all of
+            them on one part.
 
     Raises:
         TerminalError: the model is not there, or is not the one that was exported.
     """
 
-    name = f"{MODEL}/{WEIGHTS_SHA256[:8]}"
-
     def __init__(self, model_dir: Path, threads: int = 1) -> None:
-        _check_model(model_dir)
+        precision = _check_model(model_dir).precision
+        self.name = NAME + ("" if precision == "fp32" else f"/{precision}")
         import onnxruntime  # noqa: PLC0415 - takes most of a second; whoever only names the model does not wait
         from tokenizers import Tokenizer  # noqa: PLC0415 - as above
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         # Waiting threads sleep; spinning would take the cores from everything else on the node.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -91,19 +96,30 @@ class Embedder:
         self._tokenizer = Tokenizer.from_file(str(model_dir / TOKENIZER_FILE))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(TOKENS_MAX)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="embed") if threads > 1 else None
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """One unit vector per text, in order. Of a long text the first `TOKENS_MAX` tokens count."""
         vectors = np.empty((len(texts), DIMENSIONS), dtype=np.float32)
         tokens = [self._tokenizer.encode(text[:_CHARS_READ_MAX]).ids for text in texts]
-        for run in _runs([len(ids) for ids in tokens]):
-            shape = (len(run), max(len(tokens[index]) for index in run))
-            ids, mask = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-            for row, index in enumerate(run):
-                length = len(tokens[index])
-                ids[row, :length] = tokens[index]
-                mask[row, :length] = 1
-            vectors[run] = self._session.run(["vectors"], {"input_ids": ids, "attention_mask": mask})[0]
+        runs = list(_runs([len(ids) for ids in tokens]))
+        if self._pool is None or len(runs) == 1:
+            for run in runs:
+                vectors[run] = self._run(tokens, run)
+            return vectors
+        for run, of_run in zip(runs, self._pool.map(lambda each: self._run(tokens, each), runs), strict=True):
+            vectors[run] = of_run
+        return vectors
+
+    def _run(self, tokens: Sequence[Sequence[int]], run: Sequence[int]) -> Vectors:
+        """The vectors of the texts of one run, padded to the longest."""
+        shape = (len(run), max(len(tokens[index]) for index in run))
+        ids, mask = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+        for row, index in enumerate(run):
+            length = len(tokens[index])
+            ids[row, :length] = tokens[index]
+            mask[row, :length] = 1
+        vectors: Vectors = self._session.run(["vectors"], {"input_ids": ids, "attention_mask": mask})[0]
         return vectors
 
 
@@ -116,15 +132,20 @@ class HashEmbedder:
         """One unit vector per text, in order, the same on every machine."""
         vectors = np.zeros((len(texts), DIMENSIONS), dtype=np.float32)
         for row, text in enumerate(texts):
-            for word in re.findall(r"\w+", text.casefold()):
-                digest = blake2b(word.encode(), digest_size=8).digest()
-                for first, second in zip(digest[::2], digest[1::2], strict=True):
-                    number = first << 8 | second
-                    vectors[row, number % DIMENSIONS] += 1.0 if number >> 15 else -1.0
+            places = [place for word in re.findall(r"\w+", text.casefold()) for place in _places(word)]
+            np.add.at(vectors[row], [index for index, _ in places], [sign for _, sign in places])
             if not vectors[row].any():
                 vectors[row, 0] = 1.0
         vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
         return vectors
+
+
+@lru_cache(maxsize=65_536)
+def _places(word: str) -> tuple[tuple[int, float], ...]:
+    """Where a word adds to a vector, and with which sign."""
+    digest = blake2b(word.encode(), digest_size=8).digest()
+    numbers = [first << 8 | second for first, second in zip(digest[::2], digest[1::2], strict=True)]
+    return tuple((number % DIMENSIONS, 1.0 if number >> 15 else -1.0) for number in numbers)
 
 
 class EmbeddingCache:
@@ -219,7 +240,7 @@ def _joins(length: int, *, run: int, longest: int) -> bool:
     )
 
 
-def _check_model(model_dir: Path) -> None:
+def _check_model(model_dir: Path) -> ModelManifest:
     remedy = "run `python -m projections.model_export`"
     try:
         manifest = msgspec.json.decode((model_dir / MANIFEST_FILE).read_bytes(), type=ModelManifest)
@@ -234,3 +255,4 @@ def _check_model(model_dir: Path) -> None:
         raise TerminalError(
             f"a file of the embedding model in {model_dir} is damaged; delete the directory and {remedy}"
         )
+    return manifest

@@ -3,7 +3,7 @@
 Every reply says from which log position it speaks.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 
@@ -77,7 +77,8 @@ class Gather(PastQuery, frozen=True, kw_only=True, tag="gather"):
 
     `scope_customer_id` restricts the payments to one customer: another's are as if they were not there. `is_beside`
     asks for the other payments of the named ones' customer as well. `wants_payouts` asks for the latest payouts, where
-    no id and no customer is named: they are the merchant's.
+    no id and no customer is named: they are the merchant's. `filters` restricts the passages to documents whose
+    metadata have all of it.
     """
 
     question: str
@@ -86,6 +87,7 @@ class Gather(PastQuery, frozen=True, kw_only=True, tag="gather"):
     is_beside: bool = False
     wants_payouts: bool = False
     top_k: int = 0
+    filters: Mapping[str, str] = {}
 
 
 AnyQuery = GetPayment | GetTimeline | ListPayments | GetDocument | Gather
@@ -185,19 +187,20 @@ class TenantReader:
     def passages(self, gathers: Sequence[Gather], embedder: TextEmbedder) -> list[list[Passage]]:
         """For each gathering its passages, best first: of the documents as they are, or as they were then."""
         found: list[list[Passage]] = [[] for _ in gathers]
-        by_time: dict[tuple[datetime | None, int | None], list[int]] = {}
+        alike: dict[tuple[datetime | None, int | None, frozenset[tuple[str, str]]], list[int]] = {}
         for index, query in enumerate(gathers):
             if query.top_k:
-                by_time.setdefault((query.as_of, query.known_at), []).append(index)
-        for (as_of, known_at), indices in by_time.items():
-            of_time = self.knowledge.search(
+                alike.setdefault((query.as_of, query.known_at, frozenset(query.filters.items())), []).append(index)
+        for (as_of, known_at, filters), indices in alike.items():
+            of_questions = self.knowledge.search(
                 [gathers[index].question for index in indices],
                 embedder,
                 top_k=max(gathers[index].top_k for index in indices),
                 as_of=as_of,
                 known_at=known_at,
+                filters=dict(filters),
             )
-            for index, passages in zip(indices, of_time, strict=True):
+            for index, passages in zip(indices, of_questions, strict=True):
                 found[index] = passages[: gathers[index].top_k]
         return found
 

@@ -101,6 +101,11 @@ class Store:
         with self.reading() as connection:
             return int(connection.execute("SELECT position FROM checkpoint").fetchone()[0])
 
+    def go_back(self, position: int) -> None:
+        """Take the checkpoint back to what lies outside the file and lost its last writes, so that all comes again."""
+        with self._lock:
+            self._connection.execute("UPDATE checkpoint SET position=?1 WHERE position>?1", (position,))
+
     def is_parked(self, stream: str) -> bool:
         """Whether an earlier event of the stream could not be applied, so that later ones wait behind it."""
         return stream in self._parked

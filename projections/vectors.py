@@ -1,31 +1,38 @@
 """The vector index of one tenant's generation: a Chroma collection in a directory that one process owns.
 
-It keeps ids, versions and vectors; the text of a passage is elsewhere, and no id from outside reaches it.
+It keeps ids and vectors, and beside them which passages the newest version of each document has; the text of a passage
+is elsewhere, and no id from outside reaches it.
 """
 
 import re
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 import numpy as np
 
 from domain.errors import TerminalError
-from projections.chunking import Chunk, chunk_id
+from projections.chunking import Chunk, document_of
 from projections.embedder import Vectors
-
-if TYPE_CHECKING:
-    from chromadb.api.models.Collection import Collection
-    from chromadb.api.types import GetResult
 
 T = TypeVar("T")
 
 BATCH_MAX = 250
 _PAGE_MAX = 5_000
-# Chroma's rule is 3 to 512 of these, with a letter or digit at both ends; the suffix below needs some of them.
-_NAME_RE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,498}[a-zA-Z0-9]")
+# Chroma's rule is 3 to 512 of these, with a letter or digit at both ends.
+_NAME_RE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,510}[a-zA-Z0-9]")
+
+# `passages` are ids that may be in the collection; once the version is complete, exactly those that are.
+_RECORDS = """
+CREATE TABLE IF NOT EXISTS documents (
+    document_id TEXT PRIMARY KEY, version INTEGER NOT NULL, is_withdrawn INTEGER NOT NULL, is_complete INTEGER NOT NULL,
+    passages BLOB NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS reached (only INTEGER PRIMARY KEY CHECK (only = 1), position INTEGER NOT NULL);
+INSERT OR IGNORE INTO reached VALUES (1, 0);
+"""
 
 
 class Hit(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,18 +40,16 @@ class Hit(msgspec.Struct, frozen=True, kw_only=True):
 
     chunk_id: str
     document_id: str
-    version: int
     score: float
 
 
-class _Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept beside a vector. `chunk_count` is the number of passages of this version of the document."""
+class _Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What the collection has of one document. Before a version is written it is named, with all that may be there."""
 
-    document_id: str
-    version: int
-    ordinal: int
-    chunk_count: int
-    position: int
+    version: int = 0
+    is_withdrawn: bool = False
+    is_complete: bool = True
+    passages: frozenset[str] = frozenset()
 
 
 class _Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,11 +61,12 @@ class _Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be written: tombstones by document, ids to delete by ordinal, passages with what is kept of them."""
+    """What is to be written: what is named before and after by document, ids to delete, vectors to add by id."""
 
-    tombstones: dict[str, int]
-    deletes: list[tuple[int, str]]
-    upserts: list[tuple[_Stored, Chunk, Vectors]]
+    before: dict[str, _Record]
+    deletes: list[str]
+    upserts: dict[str, Vectors]
+    after: dict[str, _Record]
 
 
 def collection_name(tenant: str, generation: int) -> str:
@@ -75,15 +81,18 @@ class PassageIndex(Protocol):
 
     def query(self, vectors: Vectors, top_k: int) -> list[list[Hit]]: ...
 
+    def position(self) -> int: ...
+
     def close(self) -> None: ...
 
 
 class VectorIndex:
     """Passages by cosine similarity. Writes are idempotent, and an older version never replaces a newer one.
 
-    A withdrawal is remembered, so that a version before it, however late, does not come back. All writes of an
-    application precede its position in the same database, so after a crash `position` never claims what is not there,
-    and applying again from it, or from any earlier position, ends in the same content. Safe for several threads of one
+    A passage that a new version leaves as it is keeps its id and is not written again: rewriting costs time and wears
+    the graph down. A withdrawal is remembered, so that a version before it, however late, does not come back. All
+    writes of an application precede its position, so after a crash `position` never claims what is not there, and
+    applying again from it, or from any earlier position, ends in the same content. Safe for several threads of one
     process.
 
     Args:
@@ -101,23 +110,24 @@ class VectorIndex:
         from chromadb.config import Settings  # noqa: PLC0415 - as above
 
         directory.mkdir(parents=True, exist_ok=True)
+        records = directory / f"{name}.sqlite"
+        is_new = not records.exists()
         try:
             client = chromadb.PersistentClient(path=str(directory), settings=Settings(anonymized_telemetry=False))
             assert isinstance(client, Client), "only a local client can be closed"
             self._client = client
-            self._passages = self._client.get_or_create_collection(
-                name,
-                embedding_function=None,
-                configuration={"hnsw": {"space": "cosine"}},
+            if is_new and name in {each.name for each in client.list_collections()}:
+                client.delete_collection(name)  # Nobody knows any more which versions it has.
+            self._passages = client.get_or_create_collection(
+                name, embedding_function=None, configuration={"hnsw": {"space": "cosine"}}
             )
-            self._withdrawn = self._client.get_or_create_collection(f"{name}.withdrawn", embedding_function=None)
         except (chromadb.errors.ChromaError, ValueError) as error:
             raise TerminalError(
                 f"the vectors in {directory} cannot be opened ({error}); delete this generation's directory, "
                 "it is rebuilt from the log"
             ) from error
         self._lock = threading.Lock()
-        self._position = int((self._passages.metadata or {}).get("position", 0))
+        self._records = _open_records(records)
 
     def apply(self, upserts: Sequence[tuple[Chunk, Vectors]], withdrawn: Mapping[str, int], position: int) -> None:
         """Bring the index to the documents' newest versions among what it holds and what is given.
@@ -129,10 +139,13 @@ class VectorIndex:
             position: the log position up to which everything is applied now; a lower one than before changes nothing.
         """
         with self._lock:
-            self._write(self._plan(_newest(upserts, withdrawn), position))
-            if position > self._position:
-                self._passages.modify(metadata={"position": position})
-                self._position = position
+            plan = self._plan(_newest(upserts, withdrawn))
+            self._name(plan.before)
+            for deletes in _batches(plan.deletes):
+                self._passages.delete(ids=deletes)
+            for ids in _batches(list(plan.upserts)):
+                self._passages.upsert(ids=ids, embeddings=np.stack([plan.upserts[each] for each in ids]))
+            self._name(plan.after, position)
 
     def replace_document(
         self, document_id: str, version: int, chunks: Sequence[Chunk], vectors: Vectors, position: int
@@ -149,88 +162,116 @@ class VectorIndex:
         """For each row of `vectors` up to `top_k` passages, the nearest first."""
         if not len(vectors):
             return []
-        found = self._passages.query(query_embeddings=vectors, n_results=top_k, include=["metadatas", "distances"])
-        assert found["metadatas"] is not None
+        found = self._passages.query(query_embeddings=vectors, n_results=top_k, include=["distances"])
         assert found["distances"] is not None
         return [
             [
-                Hit(
-                    chunk_id=each,
-                    document_id=str(metadata["document_id"]),
-                    version=msgspec.convert(metadata["version"], int),
-                    score=min(1.0, 1.0 - distance),
-                )
-                for each, metadata, distance in zip(ids, metadatas, distances, strict=True)
+                Hit(chunk_id=each, document_id=document_of(each), score=min(1.0, 1.0 - distance))
+                for each, distance in zip(ids, distances, strict=True)
             ]
-            for ids, metadatas, distances in zip(found["ids"], found["metadatas"], found["distances"], strict=True)
+            for ids, distances in zip(found["ids"], found["distances"], strict=True)
         ]
 
     def position(self) -> int:
         """The log position up to which everything is applied; 0 for a new index."""
-        return self._position
+        with self._lock:
+            return int(self._records.execute("SELECT position FROM reached").fetchone()[0])
 
     def count(self) -> int:
         """The number of passages."""
         return self._passages.count()
 
     def versions(self) -> dict[str, int]:
-        """Chunk id -> version of every passage, to compare with the fold."""
-        versions: dict[str, int] = {}
+        """Chunk id -> the newest version of its document, of every passage."""
+        present: set[str] = set()
         while True:
-            page = self._passages.get(include=["metadatas"], limit=_PAGE_MAX, offset=len(versions))
-            versions.update((each, msgspec.convert(kept["version"], int)) for each, kept in _with_metadata(page))
-            if len(page["ids"]) < _PAGE_MAX:
-                return versions
+            page = self._passages.get(include=[], limit=_PAGE_MAX, offset=len(present))["ids"]
+            present.update(page)
+            if len(page) < _PAGE_MAX:
+                break
+        with self._lock:
+            newest = dict(self._records.execute("SELECT document_id, version FROM documents"))
+        return {each: newest[document_of(each)] for each in present}
 
     def close(self) -> None:
         """Release the directory. May be called twice."""
         self._client.close()
+        with self._lock:
+            self._records.close()
 
-    def _plan(self, changes: Mapping[str, _Change], position: int) -> _Plan:
-        """Compare with what is stored. What is there already is not written again: rewriting wears the graph down."""
-        firsts = [chunk_id(each, 0) for each in changes]
-        given = [each for change in changes.values() for each in change.passages]
-        stored = {each: msgspec.convert(found, _Stored) for each, found in _read(self._passages, {*firsts, *given})}
-        withdrawn = {
-            each: msgspec.convert(found["version"], int) for each, found in _read(self._withdrawn, set(changes))
-        }
-        plan = _Plan(tombstones={}, deletes=[], upserts=[])
+    def _plan(self, changes: Mapping[str, _Change]) -> _Plan:
+        """Compare with what is there. After a crash in between the same application finds what is left to do."""
+        records = self._read(list(changes))
+        plan = _Plan(before={}, deletes=[], upserts={}, after={})
         for document_id, change in changes.items():
-            first = stored.get(chunk_id(document_id, 0))
-            tombstone = withdrawn.get(document_id, 0)
-            if change.version < max(tombstone, first.version if first is not None else 0):
+            record = records.get(document_id, _Record())
+            is_over = record.is_withdrawn and not change.is_withdrawn and change.version == record.version
+            is_there = record.is_complete and (record.version, record.is_withdrawn) == (
+                change.version,
+                change.is_withdrawn,
+            )
+            if change.version < record.version or is_over or is_there:
                 continue
-            if change.is_withdrawn and change.version > tombstone:
-                plan.tombstones[document_id] = change.version
-            elif not change.is_withdrawn and change.version == tombstone:
-                continue
-            for ordinal in range(len(change.passages), first.chunk_count if first is not None else 0):
-                plan.deletes.append((ordinal, chunk_id(document_id, ordinal)))
-            for each, (chunk, vector) in change.passages.items():
-                if each not in stored or stored[each].version != change.version:
-                    plan.upserts.append((_kept(chunk, len(change.passages), position), chunk, vector))
+            wanted = frozenset(change.passages)
+            there = record.passages if record.is_complete else self._present(record.passages | wanted)
+            named = _Record(version=change.version, is_withdrawn=change.is_withdrawn, passages=wanted)
+            plan.before[document_id] = msgspec.structs.replace(
+                named, is_complete=False, passages=record.passages | wanted
+            )
+            plan.deletes.extend(sorted(there - wanted))
+            plan.upserts.update((each, change.passages[each][1]) for each in change.passages if each not in there)
+            plan.after[document_id] = named
         return plan
 
-    def _write(self, plan: _Plan) -> None:
-        """Carry a plan out so that after a crash in between the same application finds what is left to do.
+    def _present(self, ids: frozenset[str]) -> frozenset[str]:
+        """Those of the ids that the collection has."""
+        return frozenset(
+            each for batch in _batches(sorted(ids)) for each in self._passages.get(ids=batch, include=[])["ids"]
+        )
 
-        A document's first passage says which version is there and of how many passages. So it is the first to be
-        written and the last to be deleted, and what a shorter version leaves over is deleted before it is written.
-        """
-        for tombstones in _batches(sorted(plan.tombstones.items())):
-            self._withdrawn.upsert(
-                ids=[each for each, _ in tombstones],
-                embeddings=np.zeros((len(tombstones), 1), dtype=np.float32),
-                metadatas=[{"version": version} for _, version in tombstones],
+    def _read(self, document_ids: Sequence[str]) -> dict[str, _Record]:
+        found: dict[str, _Record] = {}
+        for batch in _batches(list(document_ids)):
+            marks = ",".join("?" * len(batch))
+            rows = self._records.execute(
+                f"SELECT * FROM documents WHERE document_id IN ({marks})",  # noqa: S608 - placeholders only
+                batch,
             )
-        for deletes in _batches(sorted(plan.deletes, reverse=True)):
-            self._passages.delete(ids=[each for _, each in deletes])
-        for upserts in _batches(sorted(plan.upserts, key=lambda each: each[0].ordinal)):
-            self._passages.upsert(
-                ids=[chunk.chunk_id for _, chunk, _ in upserts],
-                embeddings=np.stack([vector for _, _, vector in upserts]),
-                metadatas=[msgspec.structs.asdict(kept) for kept, _, _ in upserts],
+            for document_id, version, is_withdrawn, is_complete, passages in rows:
+                found[document_id] = _Record(
+                    version=version,
+                    is_withdrawn=bool(is_withdrawn),
+                    is_complete=bool(is_complete),
+                    passages=msgspec.msgpack.decode(passages, type=frozenset[str]),
+                )
+        return found
+
+    def _name(self, records: Mapping[str, _Record], position: int | None = None) -> None:
+        """Write down what the collection has of documents, and how far it is."""
+        self._records.execute("BEGIN IMMEDIATE")
+        try:
+            self._records.executemany(
+                "INSERT OR REPLACE INTO documents VALUES (?,?,?,?,?)",
+                [
+                    (each, of.version, of.is_withdrawn, of.is_complete, msgspec.msgpack.encode(sorted(of.passages)))
+                    for each, of in records.items()
+                ],
             )
+            if position is not None:
+                self._records.execute("UPDATE reached SET position=? WHERE position<?", (position, position))
+        except BaseException:
+            self._records.execute("ROLLBACK")
+            raise
+        self._records.execute("COMMIT")
+
+
+def _open_records(path: Path) -> sqlite3.Connection:
+    """The file of records, each commit fsynced: what Chroma writes next must not outlive its name."""
+    connection = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.executescript(_RECORDS)
+    return connection
 
 
 def _newest(upserts: Sequence[tuple[Chunk, Vectors]], withdrawn: Mapping[str, int]) -> dict[str, _Change]:
@@ -246,27 +287,6 @@ def _newest(upserts: Sequence[tuple[Chunk, Vectors]], withdrawn: Mapping[str, in
         if change.version == chunk.version and not change.is_withdrawn:
             change.passages[chunk.chunk_id] = (chunk, vector)
     return newest
-
-
-def _kept(chunk: Chunk, chunk_count: int, position: int) -> _Stored:
-    return _Stored(
-        document_id=chunk.document_id,
-        version=chunk.version,
-        ordinal=chunk.ordinal,
-        chunk_count=chunk_count,
-        position=position,
-    )
-
-
-def _read(collection: "Collection", ids: set[str]) -> Iterator[tuple[str, Mapping[str, object]]]:
-    """The metadata of those of the ids that are there."""
-    for batch in _batches(sorted(ids)):
-        yield from _with_metadata(collection.get(ids=batch, include=["metadatas"]))
-
-
-def _with_metadata(found: "GetResult") -> Iterator[tuple[str, Mapping[str, object]]]:
-    assert found["metadatas"] is not None
-    return zip(found["ids"], found["metadatas"], strict=True)
 
 
 def _batches(items: list[T]) -> Iterator[list[T]]:

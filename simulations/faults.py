@@ -42,7 +42,7 @@ FAULTS: dict[str, str] = {
 # The points at which a process can be made to crash, by the process's kind.
 POINTS: dict[str, tuple[str, ...]] = {
     "payments": ("before_append", "after_append"),
-    "knowledge": ("before_append", "after_append", "after_apply", "before_checkpoint", "after_vectors"),
+    "knowledge": ("before_append", "after_append", "after_apply", "before_checkpoint", "after_vectors", "after_words"),
     "intake": ("after_read", "after_settle"),
     "gateway": ("before_append", "after_append"),
 }

@@ -95,6 +95,7 @@ class World:
         self.log_grew = News()
         self.calls: dict[Process, list[asyncio.Future[bytes]]] = {}
         self.vectors: dict[str, dict[str, Any]] = {}
+        self.words: dict[str, dict[str, Any]] = {}
         self.embedder = HashEmbedder()
         self.opened: list[tuple[str, Tenant]] = []
         self.story: list[str] = []

@@ -30,7 +30,7 @@ from gateway.ledger import Ledger
 from gateway.sources import Sources
 from simulations.virtual_loop import CrashedError, News, Process
 from simulations.world_bus import IDLE_S
-from simulations.world_store import MemoryVectors
+from simulations.world_store import MemoryVectors, MemoryWords
 
 if TYPE_CHECKING:
     from simulations.world import World
@@ -150,6 +150,7 @@ class KnowledgeHost:
                 generation,
                 embedder,
                 open_vectors=lambda path, collection: MemoryVectors(world.vectors.setdefault(collection, {})),
+                open_words=lambda path: MemoryWords(world.words.setdefault(str(path), {})),
                 at_point=site.at_point,
             )
             world.checks.watch(name, generation, tenant)

@@ -1,4 +1,4 @@
-"""The log and the vectors of a simulated node: the real recorder with faults, and vectors in memory."""
+"""The log and the indexes of a simulated node: the real recorder with faults, vectors and words in memory."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 from eventsourcing.persistence import OperationalError, StoredEvent
 from eventsourcing.sqlite import SQLiteDatastore
+from numpy.typing import NDArray
 
 from actors.recorder import LogRecorder, Snapshot
 from projections.chunking import Chunk
 from projections.embedder import Vectors
 from projections.feed import Feed, LogEntry, Page, SqliteFeed
 from projections.vectors import Hit
+from projections.words import Tally, passage_words, rank
 from simulations.faults import Faults
 
 
@@ -106,18 +108,19 @@ class RecorderFeed:
         return [entry for entry in self.read(0, limit=1_000_000).entries if entry.stream == stream]
 
 
-class MemoryVectors:
-    """Passages by cosine, exact and in memory: `projections.vectors.VectorIndex` without its files and threads.
+class _MemoryPassages:
+    """The newest versions' passages in memory, under the same promises as the indexes in files.
 
-    What it holds outlives the process that owns it, as files do. Written as soon as `apply` says so: a crash of the
+    What is held outlives the process that owns it, as files do. Written as soon as `apply` says so: a crash of the
     process between this and the checkpoint of what lies beside it is what simulations look at.
     """
 
     def __init__(self, kept: dict[str, Any]) -> None:
-        self._passages: dict[str, tuple[Chunk, Vectors]] = kept.setdefault("passages", {})
+        self._kept = kept
+        self._passages: dict[str, tuple[Chunk, Any]] = kept.setdefault("passages", {})
         self._withdrawn: dict[str, int] = kept.setdefault("withdrawn", {})
 
-    def apply(self, upserts: Sequence[tuple[Chunk, Vectors]], withdrawn: Mapping[str, int], position: int) -> None:  # noqa: ARG002 - what is in memory needs none
+    def _apply(self, upserts: Sequence[tuple[Chunk, Any]], withdrawn: Mapping[str, int], position: int) -> None:
         for document_id, version in withdrawn.items():
             self._withdrawn[document_id] = max(version, self._withdrawn.get(document_id, 0))
             self._drop(document_id, version + 1)
@@ -125,10 +128,11 @@ class MemoryVectors:
         for document_id, version in given.items():
             self._drop(document_id, version)
         newest = {kept.document_id: kept.version for kept, _ in self._passages.values()}
-        for chunk, vector in upserts:
+        for chunk, beside in upserts:
             is_older = chunk.version < newest.get(chunk.document_id, 0)
             if not is_older and chunk.version > self._withdrawn.get(chunk.document_id, 0):
-                self._passages[chunk.chunk_id] = (chunk, vector)
+                self._passages[chunk.chunk_id] = (chunk, beside)
+        self._kept["position"] = max(position, self.position())
 
     def _drop(self, document_id: str, before: int) -> None:
         """Forget what is of a document in versions before one."""
@@ -140,23 +144,47 @@ class MemoryVectors:
         for chunk_id in old:
             del self._passages[chunk_id]
 
-    def query(self, vectors: Vectors, top_k: int) -> list[list[Hit]]:
-        if not self._passages or not len(vectors):
-            return [[] for _ in vectors]
-        chunks = [chunk for chunk, _ in self._passages.values()]
-        scores = vectors @ np.stack([vector for _, vector in self._passages.values()]).T
-        return [
-            [
-                Hit(
-                    chunk_id=chunks[index].chunk_id,
-                    document_id=chunks[index].document_id,
-                    version=chunks[index].version,
-                    score=float(row[index]),
-                )
-                for index in sorted(range(len(chunks)), key=lambda each: (-row[each], chunks[each].chunk_id))[:top_k]
-            ]
-            for row in scores
-        ]
+    def position(self) -> int:
+        return int(self._kept.get("position", 0))
 
     def close(self) -> None:
         """What is in memory stays for the next owner."""
+
+    def _hits(self, indexes: Sequence[int], scores: NDArray[np.float32]) -> list[Hit]:
+        chunks = [chunk for chunk, _ in self._passages.values()]
+        return [
+            Hit(chunk_id=chunks[index].chunk_id, document_id=chunks[index].document_id, score=float(scores[index]))
+            for index in indexes
+        ]
+
+
+class MemoryVectors(_MemoryPassages):
+    """Passages by cosine, exact: `projections.vectors.VectorIndex` without its files and threads."""
+
+    def apply(self, upserts: Sequence[tuple[Chunk, Vectors]], withdrawn: Mapping[str, int], position: int) -> None:
+        self._apply(upserts, withdrawn, position)
+
+    def query(self, vectors: Vectors, top_k: int) -> list[list[Hit]]:
+        if not self._passages or not len(vectors):
+            return [[] for _ in vectors]
+        ids = list(self._passages)
+        scores = vectors @ np.stack([vector for _, vector in self._passages.values()]).T
+        return [
+            self._hits(sorted(range(len(ids)), key=lambda each: (-row[each], ids[each]))[:top_k], row) for row in scores
+        ]
+
+
+class MemoryWords(_MemoryPassages):
+    """Passages by BM25, exact: `projections.lexical.LexicalIndex` without its files and threads."""
+
+    def apply(self, passages: Sequence[Chunk], withdrawn: Mapping[str, int], position: int) -> None:
+        self._apply([(passage, passage_words(passage)) for passage in passages], withdrawn, position)
+
+    def query(self, questions: Sequence[str], top_k: int) -> list[list[Hit]]:
+        found = []
+        for question in questions:
+            tally = Tally(question)
+            tally.add([words for _, words in self._passages.values()])
+            scores = tally.scores()
+            found.append(self._hits(rank(scores, list(self._passages), top_k), scores))
+        return found

@@ -31,7 +31,7 @@ from gateway.http.problems import ProblemError
 from gateway.ledger import Ledger
 from gateway.replaying.history import History
 from gateway.replaying.views import INDEX_NAME
-from projections.embedder import DIMENSIONS, Embedder, EmbeddingCache, TextEmbedder, Vectors
+from projections.embedder import DIMENSIONS, NAME, Embedder, EmbeddingCache, TextEmbedder, Vectors
 from projections.feed import LogEntry, Page, SqliteFeed
 from projections.model_export import ensure_model
 from projections.questions import QuestionCache
@@ -43,7 +43,7 @@ OWN_LOG = "asked.sqlite"
 class LazyEmbedder:
     """The node's embedding model, loaded when there is something to embed."""
 
-    name = Embedder.name
+    name = NAME
 
     def __init__(self, model: Callable[[], Path] = ensure_model) -> None:
         self._model = model

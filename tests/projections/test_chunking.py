@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from projections.chunking import CHARS_MAX, CHARS_TARGET, Chunk, chunks, sentences
+from projections.chunking import CHARS_MAX, CHARS_TARGET, Chunk, chunks, document_of, sentences
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 
@@ -154,14 +154,32 @@ def test_a_blank_document_has_no_passage_and_any_other_has_one() -> None:
     assert [each.text for each in passages("---\n")] == ["---"]
 
 
-def test_ids_are_the_same_in_every_version_and_the_digest_follows_what_is_embedded() -> None:
+def test_a_passage_keeps_its_id_as_long_as_it_and_its_headings_stay_wherever_it_stands() -> None:
     first = chunks("policy", 1, "Refunds", "Five days.\n\n## Fees\n\nNone.")
-    second = chunks("policy", 2, "Refunds", "Ten days.\n\n## Fees\n\nNone.")
+    second = chunks("policy", 2, "Refunds", "Ten days.\n\n## Cards\n\nAll.\n\n## Fees\n\nNone.")
     renamed = chunks("policy", 3, "Returns", "Ten days.\n\n## Fees\n\nNone.")
 
-    assert [each.chunk_id for each in first] == [each.chunk_id for each in second] == ["policy#0", "policy#1"]
-    assert [one.digest == other.digest for one, other in zip(first, second, strict=True)] == [False, True]
-    assert not {each.digest for each in second} & {each.digest for each in renamed}
+    assert first[1].chunk_id == second[2].chunk_id == f"policy#{first[1].digest[:16]}"
+    assert first[1].digest == second[2].digest
+    assert len({each.chunk_id for each in (*first, *second)}) == 4
+    assert not {each.chunk_id for each in second} & {each.chunk_id for each in renamed}
+
+
+def test_a_passage_that_a_document_has_again_has_an_id_of_its_own() -> None:
+    text = "\n\n".join(["## Fees\n\nNone."] * 3)
+
+    ids = [each.chunk_id for each in chunks("policy", 1, "Refunds", text)]
+
+    assert ids == [ids[0], f"{ids[0]}-2", f"{ids[0]}-3"]
+    assert {document_of(each) for each in ids} == {"policy"}
+
+
+def test_in_plain_text_no_line_is_a_heading_and_nothing_is_front_matter() -> None:
+    text = "---\nkind: note\n---\n\n# 1 in the queue\nis Ann.\n\nTotals\n======\n"
+
+    [passage] = chunks("log", 1, "Log", text, text_format="plain")
+
+    assert (passage.heading, passage.text) == ("Log", text.strip())
 
 
 @pytest.mark.parametrize(

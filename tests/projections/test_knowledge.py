@@ -1,13 +1,15 @@
 """Only the newest version of a document that is not withdrawn is ever quoted, whatever was interrupted."""
 
-from collections.abc import Callable, Iterator
+import re
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from domain.document import DocumentEvent, DocumentPublished, DocumentWithdrawn
 from domain.ids import stream_id
-from projections.embedder import HashEmbedder
+from projections.embedder import EmbeddingCache, HashEmbedder, Vectors
 from projections.feed import LogEntry
 from projections.knowledge import TOPICS, DocumentView, KnowledgeStore, Passage
 from projections.projector import Projector
@@ -135,10 +137,10 @@ def test_a_vector_that_lingers_is_not_quoted(second: DocumentEvent, store: Knowl
     apply(store, entry(entries, published(1, FIVE)))
     vectors = store._vectors
     assert isinstance(vectors, VectorIndex)
-    kept = vectors._passages.get(include=["embeddings", "metadatas"])
+    kept = vectors._passages.get(include=["embeddings"])
     apply(store, entry(entries, second))
-    vectors._passages.upsert(ids=["refunds#lingers"], embeddings=kept["embeddings"], metadatas=kept["metadatas"])
-    assert store._vectors.query(EMBEDDER.embed([FIVE]), 1)[0][0].version == 1
+    vectors._passages.upsert(ids=kept["ids"], embeddings=kept["embeddings"])
+    assert store._vectors.query(EMBEDDER.embed([FIVE]), 1)[0][0].chunk_id == kept["ids"][0]
 
     assert [version for _, version, _ in quoted(store)] == [2] * (second != withdrawn(2))
 
@@ -154,17 +156,17 @@ class Crash(Exception):  # noqa: N818 - a death, not an error
     """The process ends here."""
 
 
-def crash(point: str) -> None:
-    assert point == "after_vectors"
-    raise Crash
-
-
+@pytest.mark.parametrize("point", ["after_vectors", "after_words"])
 @pytest.mark.parametrize(
     "second", [published(2, TEN), withdrawn(2), published(2, f"{TEN}\n\n## More\n\nOr sooner.\n\n## Less\n\nOr not.")]
 )
-def test_a_crash_between_vectors_and_checkpoint_shows_nothing_wrong_and_is_made_good(
-    second: DocumentEvent, tmp_path: Path, entries: Entries
+def test_a_crash_between_the_indexes_and_the_checkpoint_shows_nothing_wrong_and_is_made_good(
+    second: DocumentEvent, point: str, tmp_path: Path, entries: Entries
 ) -> None:
+    def crash(reached: str) -> None:
+        if reached == point:
+            raise Crash
+
     log = Memory([entry(entries, published(1, f"{FIVE}\n\n## More\n\nBanks differ.")), entry(entries, second)])
     before = new_store(tmp_path)
     apply(before, log.entries[0])
@@ -182,11 +184,85 @@ def test_a_crash_between_vectors_and_checkpoint_shows_nothing_wrong_and_is_made_
     whole = new_store(tmp_path / "whole")
     Projector(log, topics=TOPICS, store_of={TENANT: whole}.get).run_once()
 
-    assert passages(restarted) == passages(whole)
+    assert passages(restarted, top_k=20) == passages(whole, top_k=20)
     assert restarted.document("refunds") == whole.document("refunds")
     assert restarted.store.position() == 2
     for opened in (restarted, whole):
         opened.close()
+
+
+@pytest.mark.parametrize("lost", ["lexical", "vectors"])
+def test_an_index_that_is_lost_comes_again_from_the_log(lost: str, tmp_path: Path, entries: Entries) -> None:
+    log = Memory([entry(entries, published(1, FIVE)), entry(entries, published(1, PARKING, "parking"))])
+    before = new_store(tmp_path)
+    Projector(log, topics=TOPICS, store_of={TENANT: before}.get).run_once()
+    found = passages(before)
+    before.close()
+    shutil.rmtree(tmp_path / lost)
+
+    after = new_store(tmp_path)
+
+    assert after.store.position() == 0
+    Projector(log, topics=TOPICS, store_of={TENANT: after}.get).run_once()
+    assert passages(after) == found
+    after.close()
+
+
+class Wordless(HashEmbedder):
+    """Knows no word with a digit in it, as a model of language does not know the number of an error or a product."""
+
+    name = "wordless/1"
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        return super().embed([re.sub(r"\w*\d\w*", "", text) for text in texts])
+
+
+def test_what_its_words_alone_find_is_found_with_its_cosine(tmp_path: Path, entries: Entries) -> None:
+    vectors = VectorIndex(tmp_path / "vectors", collection_name(TENANT, 1))
+    store = KnowledgeStore(tmp_path, vectors=vectors, embedder=Wordless())
+    events = [published(1, f"{PARKING} Gate {number}.", f"gate-{number}") for number in range(80)]
+    apply(store, *(entry(entries, event) for event in events))
+    apply(store, entry(entries, published(1, "Error E4711 is a card that was declined.", "errors")))
+    question = "Visitors park behind the building: E4711"
+
+    [found] = store.search([question], Wordless(), top_k=50)
+
+    [of_words] = [each for each in found if each.document_id == "errors"]
+    [asked] = Wordless().embed([question])
+    [of_passage] = Wordless().embed([f"{of_words.heading}\n{of_words.text}"])
+    assert of_words.score == pytest.approx(float(asked @ of_passage), abs=1e-5)
+    store.close()
+
+
+def test_a_filter_is_applied_before_the_ranking(store: KnowledgeStore, entries: Entries) -> None:
+    events = [published(1, FIVE, f"doc-{number:02}", lang="vi") for number in range(60)]
+    apply(store, *(entry(entries, event) for event in events))
+    apply(store, entry(entries, published(1, PARKING, "parking", lang="en", kind="place")))
+
+    def found(**filters: str) -> set[str]:
+        [of_question] = store.search([FIVE], EMBEDDER, top_k=5, filters=filters)
+        return {each.document_id for each in of_question}
+
+    assert found(lang="en") == found(lang="en", kind="place") == {"parking"}
+    assert found(lang="vi", kind="place") == found(**{"lang') OR 1=1 --": "en"}) == set()
+    assert len(found(lang="vi")) == 5
+    apply(store, entry(entries, withdrawn(2, "parking")))
+    assert found(lang="en") == set()
+
+
+def test_a_changed_document_embeds_its_changed_passages_alone(tmp_path: Path, entries: Entries) -> None:
+    cache = EmbeddingCache(EMBEDDER, tmp_path / "embeddings.sqlite")
+    vectors = VectorIndex(tmp_path / "vectors", collection_name(TENANT, 1))
+    store = KnowledgeStore(tmp_path, vectors=vectors, embedder=cache)
+    text = "".join(f"## Part {number}\n\nThis is part {number}.\n\n" for number in range(30))
+    apply(store, entry(entries, published(1, text)))
+    assert cache.misses == 30
+
+    apply(store, entry(entries, published(2, f"Before all parts.\n\n{text.replace('is part 7.', 'is the seventh.')}")))
+
+    assert cache.misses == 32
+    store.close()
+    cache.close()
 
 
 def test_an_event_of_another_kind_is_refused(store: KnowledgeStore, entries: Entries) -> None:

@@ -22,6 +22,7 @@ SLEEPS: Mapping[str, str] = {
     "gateway/serve.py": "the HTTP server says that it listens by a flag alone",
     "gateway/intake_host.py": "the interval at which the server hears that a batch is still worked on",
     "gateway/lanes.py": "the interval at which the server hears that messages still wait",
+    "gateway/loading.py": "the pause that a busy gateway asks for before a document is sent again",
     "gateway/prober.py": "the interval between two probes, and between two looks at what is to become visible",
     "gateway/watch.py": "the interval between two looks at the node",
     "gateway/nats_server.py": "the interval between two looks at another program and at the file with its port",
