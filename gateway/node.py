@@ -19,15 +19,14 @@ from actors.changes import Change
 from actors.effects import EffectRunner
 from actors.index import PROJECTIONS
 from actors.index import ROLE as INDEX_ROLE
-from actors.index_shard import IndexPlace, IndexShard, index_shard_of
+from actors.index_shard import index_shard_of
 from actors.journal import Journal
 from actors.log import log_at, place_of
 from actors.payment_shard import ROLE as PAYMENT_ROLE
-from actors.payment_shard import PaymentShard, ShardPlace, new_id, now
-from actors.remote import Hosting, start_ray, stop_ray
+from actors.payment_shard import new_id, now
+from actors.remote import start_ray, stop_ray
 from actors.router import Router
-from actors.supervisor import HostSpec, Supervisor
-from actors.telemetry import Telemetry
+from actors.supervisor import Supervisor
 from domain.errors import RetryableError, TerminalError
 from domain.settings import NodeSettings
 from domain.sharding import tenant_bucket_of
@@ -45,7 +44,7 @@ from gateway.corrections import Corrector, ways_of
 from gateway.credentials import Credentials
 from gateway.effects.http import make_client
 from gateway.effects.ports import chats, ports_of
-from gateway.intake_host import IntakeHost, IntakePlace
+from gateway.host_specs import host_specs
 from gateway.ledger import Ledger
 from gateway.nats_server import NatsServer
 from gateway.polling import Cursors, pollers_of
@@ -53,7 +52,7 @@ from gateway.privacy.cleanse import Cleanser
 from gateway.quarantine import Quarantine
 from gateway.rate_limit import RateLimits
 from gateway.raw_store import raw_store_of
-from gateway.sources import SOURCES, Sources, without_secrets
+from gateway.sources import SOURCES, Sources
 from gateway.spending import Spending
 from gateway.tally import Tallied, Tally, delays_of, tally_of
 from gateway.time_zones import zone_named
@@ -67,11 +66,6 @@ from projections.outbox import Outbox
 from projections.store import Store
 
 log = structlog.get_logger("node")
-
-# Queries and listeners beside commands; the long waits of listeners have threads of their own.
-INDEX_HOSTING = Hosting(
-    groups={"queries": 4, "listeners": 4}, methods={"query": "queries", "delays": "queries", "changes": "listeners"}
-)
 
 
 class Node:
@@ -134,7 +128,8 @@ class Node:
         start_ray(self.settings.ray.address)
         self._stops.append(_in_thread(stop_ray))
         self._on_progress("actors")
-        self.supervisor = Supervisor(self._specs(model), on_event=_log_event)
+        specs = host_specs(self.settings, self.data, log=self._log, nats_url=self.nats_url, model=model)
+        self.supervisor = Supervisor(specs, on_event=_log_event)
         # Registered first: hosts that started outlive a start that failed.
         self._stops.append(self.supervisor.stop)
         await self.supervisor.start()
@@ -191,78 +186,6 @@ class Node:
                 f"{error}; free disk space, or set it to less than three quarters of what is free"
             ) from error
         self.publisher = Publisher(self.bus)
-
-    def _specs(self, model: Path) -> list[HostSpec]:
-        settings, data = self.settings, str(self.data)
-        encode = msgspec.msgpack.encode
-        shards, indexes = settings.ray.payment_shards, settings.ray.index_shards
-        specs = [
-            HostSpec(
-                name=f"{PAYMENT_ROLE}-{shard}",
-                telemetry=self._telemetry(f"{PAYMENT_ROLE}-{shard}"),
-                hosted=PaymentShard,
-                place=encode(
-                    ShardPlace(
-                        log=self._log,
-                        shard=shard,
-                        shard_count=shards,
-                        settings=settings.shard,
-                    )
-                ),
-                hosting=Hosting(),
-            )
-            for shard in range(shards)
-        ]
-        specs += [
-            HostSpec(
-                name=f"{INDEX_ROLE}-{shard}",
-                telemetry=self._telemetry(f"{INDEX_ROLE}-{shard}"),
-                hosted=IndexShard,
-                place=encode(
-                    IndexPlace(
-                        data=data,
-                        log=self._log,
-                        shard=shard,
-                        shard_count=indexes,
-                        model=str(model),
-                        settings=settings.shard,
-                    )
-                ),
-                hosting=INDEX_HOSTING,
-            )
-            for shard in range(indexes)
-        ]
-        specs += [
-            HostSpec(
-                name=f"intake-{number}",
-                telemetry=self._telemetry(f"intake-{number}"),
-                hosted=IntakeHost,
-                place=encode(
-                    IntakePlace(
-                        name=f"intake-{number}",
-                        data=data,
-                        nats_url=self.nats_url,
-                        payment_shards=shards,
-                        index_hosts=tuple(f"{INDEX_ROLE}-{number}" for number in range(indexes)),
-                        tenants=without_secrets(settings.tenants),
-                        intakes=settings.ray.intakes,
-                        quarantine=settings.quarantine,
-                    )
-                ),
-                hosting=Hosting(),
-            )
-            for number in range(settings.ray.intakes)
-        ]
-        return specs
-
-    def _telemetry(self, host: str) -> Telemetry:
-        """A host's lines are in a file of its own under `logs/`; Ray would keep them where nobody looks."""
-        return Telemetry(
-            host=host,
-            log_file=str(self.data / "logs" / f"{host}.jsonl"),
-            log_level=self.settings.telemetry.log_level,
-            otlp_endpoint=self.settings.telemetry.otlp_endpoint,
-        )
 
     def _start_answering(self) -> None:
         self._stops.append(_in_thread(self.cleanser.close))

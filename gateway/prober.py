@@ -19,7 +19,8 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from actors.payment_shard import now
-from domain.settings import NodeSettings, ProberSettings
+from domain.settings import NodeSettings
+from domain.watch_settings import ProberSettings
 from gateway.canary import SOURCE, Story, Truth, signed, story
 
 Outcome = Literal["right", "wrong", "abstained", "unanswered"]

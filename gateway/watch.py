@@ -10,8 +10,8 @@ import structlog
 from prometheus_client import REGISTRY
 
 from domain.errors import TerminalError
-from domain.settings import SloSettings
 from domain.slo import SloAlert
+from domain.watch_settings import SloSettings
 from gateway.freshness import Staleness
 from gateway.slo import Sample, SloEngine
 from gateway.slo_files import DIRECTORY, service_levels

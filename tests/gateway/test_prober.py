@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from prometheus_client import REGISTRY
 
-from domain.settings import ProberSettings
+from domain.watch_settings import ProberSettings
 from gateway.prober import OUTCOMES, Outcome, Prober
 
 AT = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)

@@ -1,0 +1,103 @@
+"""Which hosts a node has, and what each is told."""
+
+from pathlib import Path
+
+import msgspec
+
+from actors.index import ROLE as INDEX_ROLE
+from actors.index_shard import IndexPlace, IndexShard
+from actors.payment_shard import ROLE as PAYMENT_ROLE
+from actors.payment_shard import PaymentShard, ShardPlace
+from actors.remote import Hosting
+from actors.supervisor import HostSpec
+from actors.telemetry import Telemetry
+from domain.settings import NodeSettings
+from gateway.intake_host import IntakeHost, IntakePlace
+from gateway.sources import without_secrets
+
+# Queries and listeners beside commands; the long waits of listeners have threads of their own.
+INDEX_HOSTING = Hosting(
+    groups={"queries": 4, "listeners": 4}, methods={"query": "queries", "delays": "queries", "changes": "listeners"}
+)
+
+
+def host_specs(settings: NodeSettings, data: Path, *, log: str, nats_url: str, model: Path) -> list[HostSpec]:
+    """Every host of the node.
+
+    Args:
+        settings: of the node.
+        data: its directory.
+        log: the place of the log.
+        nats_url: where the stream is.
+        model: the directory of the embedding model.
+    """
+    encode = msgspec.msgpack.encode
+    shards, indexes = settings.ray.payment_shards, settings.ray.index_shards
+    specs = [
+        HostSpec(
+            name=f"{PAYMENT_ROLE}-{shard}",
+            telemetry=_telemetry(settings, data, f"{PAYMENT_ROLE}-{shard}"),
+            hosted=PaymentShard,
+            place=encode(
+                ShardPlace(
+                    log=log,
+                    shard=shard,
+                    shard_count=shards,
+                    settings=settings.shard,
+                )
+            ),
+            hosting=Hosting(),
+        )
+        for shard in range(shards)
+    ]
+    specs += [
+        HostSpec(
+            name=f"{INDEX_ROLE}-{shard}",
+            telemetry=_telemetry(settings, data, f"{INDEX_ROLE}-{shard}"),
+            hosted=IndexShard,
+            place=encode(
+                IndexPlace(
+                    data=str(data),
+                    log=log,
+                    shard=shard,
+                    shard_count=indexes,
+                    model=str(model),
+                    settings=settings.shard,
+                )
+            ),
+            hosting=INDEX_HOSTING,
+        )
+        for shard in range(indexes)
+    ]
+    specs += [
+        HostSpec(
+            name=f"intake-{number}",
+            telemetry=_telemetry(settings, data, f"intake-{number}"),
+            hosted=IntakeHost,
+            place=encode(
+                IntakePlace(
+                    name=f"intake-{number}",
+                    data=str(data),
+                    nats_url=nats_url,
+                    payment_shards=shards,
+                    index_hosts=tuple(f"{INDEX_ROLE}-{number}" for number in range(indexes)),
+                    tenants=without_secrets(settings.tenants),
+                    intakes=settings.ray.intakes,
+                    quarantine=settings.quarantine,
+                )
+            ),
+            hosting=Hosting(),
+        )
+        for number in range(settings.ray.intakes)
+    ]
+    return specs
+
+
+def _telemetry(settings: NodeSettings, data: Path, host: str) -> Telemetry:
+    """A host's lines are in a file of its own under `logs/`; Ray would keep them where nobody looks."""
+    return Telemetry(
+        host=host,
+        log_file=str(data / "logs" / f"{host}.jsonl"),
+        log_level=settings.telemetry.log_level,
+        otlp_endpoint=settings.telemetry.otlp_endpoint,
+    )
