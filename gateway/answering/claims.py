@@ -22,6 +22,10 @@ Concept = Literal[
     "failed",
     "canceled",
     "pending",
+    "waiting",
+    "unpaid",
+    "processing",
+    "action",
     "authorized",
     "inquiry",
     "open",
@@ -58,8 +62,13 @@ _NOUNS: tuple[tuple[ObjectNoun, str], ...] = (
 # The longer phrases stand first. Each says one thing of whatever it is said of, whether or not it is denied.
 _CONCEPTS: tuple[tuple[Concept, str], ...] = (
     ("pending", r"(?:not|isn't|hasn't been|has not been) (?:yet )?(?:been )?(?:finished|completed|complete)"),
-    ("pending", r"chưa hoàn tất|chưa xong|đang chờ|đang được xử lý|đang xử lý|chưa biết kết quả"),
-    ("pending", r"pending|processing|being processed|in progress|under way|underway|waiting|requested|on its way"),
+    ("pending", r"chưa hoàn tất|chưa xong|chưa biết kết quả"),
+    ("pending", r"in progress|under way|underway|requested|on its way"),
+    ("action", r"đang chờ khách hàng(?: thực hiện)?(?: một bước)?"),
+    ("waiting", r"waiting"),
+    ("unpaid", r"pending|đang chờ"),
+    ("processing", r"processing|being processed|đang được xử lý|đang xử lý"),
+    ("action", r"an action|actions?|một bước"),
     ("pending", r"được yêu cầu"),
     (
         "failed",

@@ -52,13 +52,18 @@ class Truth(msgspec.Struct, frozen=True, kw_only=True):
         return amount.amount_minor in self.amounts_minor and amount.currency in {"", self.currency}
 
 
+_UNFINISHED = frozenset({"pending", "processing", "requires_action", "in_transit"})
 _IS: Mapping[Concept, Callable[[Truth], bool | None]] = {
     "returned": lambda of: {"refund": of.status == "succeeded", "payment": of.returned_minor > 0}.get(of.noun),
     "succeeded": lambda of: None if of.noun == "dispute" else of.status in {"succeeded", "captured", "paid"},
     "taken": lambda of: of.status in {"captured", "paid"} if of.noun in {"payment", "payout"} else None,
     "failed": lambda of: of.status == "failed",
     "canceled": lambda of: of.status == "canceled",
-    "pending": lambda of: of.status in {"pending", "processing", "requires_action", "in_transit"},
+    "pending": lambda of: of.status in _UNFINISHED,
+    "waiting": lambda of: of.status in ({"pending", "requires_action"} if of.noun == "payment" else _UNFINISHED),
+    "unpaid": lambda of: of.status in ({"pending"} if of.noun == "payment" else _UNFINISHED),
+    "processing": lambda of: of.status in ({"processing"} if of.noun == "payment" else _UNFINISHED),
+    "action": lambda of: of.status == "requires_action",
     "authorized": lambda of: of.status == "authorized" if of.noun == "payment" else None,
     "inquiry": lambda of: of.status == "inquiry" if of.noun == "dispute" else None,
     "open": lambda of: of.status == "open" if of.noun == "dispute" else None,
