@@ -208,6 +208,10 @@ class KnowledgeStore:
         with self.store.reading() as connection:
             return int(connection.execute("SELECT count(*) FROM documents WHERE NOT is_withdrawn").fetchone()[0])
 
+    def settle(self) -> None:
+        """Wait until both indexes have what is applied. Raises what keeps one of them from it."""
+        self._words.flush()
+
     def close(self) -> None:
         self._vectors.close()
         self._words.close()

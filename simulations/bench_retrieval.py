@@ -206,6 +206,7 @@ def _index(corpus: Corpus, embedder: TextEmbedder, directory: Path) -> float:
         named = [msgspec.structs.replace(each, document_id=f"{each.document_id}:{position}") for each in part]
         vectors.apply(list(zip(named, embedded, strict=True)), {}, position)
         lexical.apply(named, {}, position)
+    lexical.flush()
     per_second = len(corpus.passages) / (time.perf_counter() - started_s)
     vectors.close()
     lexical.close()

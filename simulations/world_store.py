@@ -188,3 +188,6 @@ class MemoryWords(_MemoryPassages):
             scores = tally.scores()
             found.append(self._hits(rank(scores, list(self._passages), top_k), scores))
         return found
+
+    def flush(self) -> None:
+        """Everything is written already."""

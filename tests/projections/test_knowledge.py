@@ -58,7 +58,9 @@ def withdrawn(version: int, document_id: str = "refunds") -> DocumentWithdrawn:
 
 
 def apply(store: KnowledgeStore, *batch: LogEntry) -> set[str]:
-    return store.apply(batch, batch[-1].position)
+    changed = store.apply(batch, batch[-1].position)
+    store.settle()
+    return changed
 
 
 def passages(store: KnowledgeStore, question: str = FIVE, top_k: int = 5) -> list[Passage]:
@@ -183,6 +185,8 @@ def test_a_crash_between_the_indexes_and_the_checkpoint_shows_nothing_wrong_and_
     Projector(log, topics=TOPICS, store_of={TENANT: restarted}.get).run_once()
     whole = new_store(tmp_path / "whole")
     Projector(log, topics=TOPICS, store_of={TENANT: whole}.get).run_once()
+    restarted.settle()
+    whole.settle()
 
     assert passages(restarted, top_k=20) == passages(whole, top_k=20)
     assert restarted.document("refunds") == whole.document("refunds")
@@ -196,6 +200,7 @@ def test_an_index_that_is_lost_comes_again_from_the_log(lost: str, tmp_path: Pat
     log = Memory([entry(entries, published(1, FIVE)), entry(entries, published(1, PARKING, "parking"))])
     before = new_store(tmp_path)
     Projector(log, topics=TOPICS, store_of={TENANT: before}.get).run_once()
+    before.settle()
     found = passages(before)
     before.close()
     shutil.rmtree(tmp_path / lost)
@@ -204,6 +209,7 @@ def test_an_index_that_is_lost_comes_again_from_the_log(lost: str, tmp_path: Pat
 
     assert after.store.position() == 0
     Projector(log, topics=TOPICS, store_of={TENANT: after}.get).run_once()
+    after.settle()
     assert passages(after) == found
     after.close()
 

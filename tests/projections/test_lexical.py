@@ -32,6 +32,7 @@ def parts(document_id: str, version: int, *texts: str) -> list[Chunk]:
 
 
 def found(index: LexicalIndex, question: str, top_k: int = 10) -> list[str]:
+    index.flush()
     return [hit.chunk_id for hit in index.query([question], top_k)[0]]
 
 
@@ -47,6 +48,7 @@ def test_words_are_found_in_any_form_and_without_accents(index: LexicalIndex) ->
     assert found(index, "hoan tien") == found(index, "Hoàn tiền") == [vietnamese.chunk_id]
     assert found(index, "disputed payouts") == [payout.chunk_id, dispute.chunk_id]
     assert found(index, "declining")[0] == card.chunk_id
+    index.flush()
     assert index.query(["", "?! AND (", "zebra"], 5) == [[], [], []]
 
 
@@ -61,6 +63,7 @@ def test_it_scores_and_finds_as_the_exact_search(index: LexicalIndex) -> None:
     rng = random.Random(5)
     written = [part for number in range(60) for part in parts(f"doc-{number}", 1, *rng.sample(TEXTS, 3))]
     index.apply(written, {}, position=1)
+    index.flush()
     questions = ["How many days does a refund to my card take?", "declined card", "bank of the customer", "doc 7"]
 
     for question, hits in zip(questions, index.query(questions, len(written)), strict=True):
@@ -80,6 +83,7 @@ def test_an_older_version_never_replaces_a_newer_one(index: LexicalIndex) -> Non
     index.apply(parts("help", 1, TEXTS[1]), {}, position=30)
     index.apply([], {"help": 1}, position=31)
 
+    index.flush()
     assert index.versions() == dict.fromkeys(ids(*newer), 2)
     assert (found(index, "payout"), index.position()) == ([], 31)
 
@@ -107,8 +111,59 @@ def test_content_and_position_outlive_the_process_and_are_written_in_one_commit(
     second = LexicalIndex(tmp_path / "lexical")
     second.apply(parts("gone", 2, TEXTS[0]), {}, position=7)
 
+    second.flush()
     assert second.position() == 2**40
     assert set(second.versions()) == ids(*written)
+    second.close()
+
+
+def test_what_cannot_be_committed_is_told_and_tried_again(index: LexicalIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(index, "_write", full)
+        index.apply(parts("help", 1, TEXTS[0]), {}, position=1)
+        with pytest.raises(OSError, match="disk"):
+            index.flush()
+    assert index.position() == 0
+
+    with pytest.raises(OSError, match="disk"):
+        index.apply(parts("help", 1, TEXTS[0]), {}, position=1)
+    index.apply(parts("help", 1, TEXTS[0]), {}, position=1)
+
+    assert len(found(index, "refund")) == 1
+    assert index.position() == 1
+
+
+def full(*_: object) -> None:
+    raise OSError("the disk is full")
+
+
+def test_what_a_crash_kept_from_its_commit_moved_no_position(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = LexicalIndex(tmp_path / "lexical")
+    first.apply(parts("help", 1, *TEXTS), {}, position=1)
+    first.flush()
+    monkeypatch.setattr(first, "_write", full)
+    first.apply(parts("help", 2, TEXTS[0]), {}, position=2)
+    first.close()
+
+    second = LexicalIndex(tmp_path / "lexical")
+
+    assert (second.position(), set(second.versions().values())) == (1, {1})
+    second.close()
+
+
+def test_a_directory_that_another_writes_is_waited_for(tmp_path: Path) -> None:
+    first, second = LexicalIndex(tmp_path / "lexical"), LexicalIndex(tmp_path / "lexical")
+    first.apply(parts("help", 1, TEXTS[0]), {}, position=1)
+    first.flush()
+
+    second.apply(parts("help", 2, TEXTS[1]), {}, position=2)
+    with pytest.raises(ValueError, match="LockBusy"):
+        second.flush()
+    first.close()
+    with pytest.raises(ValueError, match="LockBusy"):
+        second.apply([], {}, position=2)
+
+    assert len(found(second, "payout")) == 1
     second.close()
 
 
@@ -123,6 +178,7 @@ def test_another_layout_or_a_damaged_index_is_begun_anew(damage: str, tmp_path: 
 
     assert (second.position(), second.versions()) == (0, {})
     second.apply(parts("help", 1, *TEXTS), {}, position=5)
+    second.flush()
     assert len(second.versions()) == len(TEXTS)
     second.close()
 
@@ -147,5 +203,6 @@ def test_any_order_any_repetition_and_any_batching_end_in_the_same_content(tmp_p
             position=len(delivered),
         )
 
+    index.flush()
     assert index.versions() == content
     index.close()
