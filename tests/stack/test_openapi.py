@@ -20,8 +20,10 @@ load_all_checks()
 # The framework answers OPTIONS with the method that was registered first, and like most servers it overlooks what a
 # query says beyond its parameters.
 LEFT_OUT = {"allow_header_conformance", "negative_data_rejection"}
-# What is text by its shape may still be no question, no time, and no source of the tenant; and 1.0 is no amount.
+# What is text by its shape may still be no question, no time, no source of the tenant, no PDF, and HTML without words;
+# and 1.0 is no amount.
 LEFT_OUT_OF_JUDGED = {"positive_data_acceptance"}
+JUDGED = ("/ask", "/payments", "/search", "/documents/{document_id}", "/content")
 
 
 def test_every_answer_is_one_that_the_description_names(stack: Stack) -> None:
@@ -31,7 +33,7 @@ def test_every_answer_is_one_that_the_description_names(stack: Stack) -> None:
     for each in operations:
         assert isinstance(each, Ok), each
         operation = each.ok()
-        is_judged = operation.method == "post" and operation.path.endswith(("/ask", "/payments"))
+        is_judged = operation.method in {"post", "put"} and operation.path.endswith(JUDGED)
         left_out = LEFT_OUT | (LEFT_OUT_OF_JUDGED if is_judged else set())
         checks = [check for check in CHECKS.get_all() if check.__name__ not in left_out]
         _send(operation, GenerationMode.POSITIVE, checks)
