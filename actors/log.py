@@ -6,10 +6,9 @@ from typing import Protocol
 
 from eventsourcing.persistence import StoredEvent
 
-from actors.postgres_recorder import open_postgres_log
 from actors.recorder import Lease, Snapshot, open_log
 from projections.feed import LogEntry
-from projections.postgres import is_address
+from projections.feeds import is_address
 
 
 class Log(Protocol):
@@ -73,7 +72,11 @@ def log_at(place: str) -> Log:
 
     Raises `RetryableError` if it cannot be opened now, `TerminalError` if it never can.
     """
-    return open_postgres_log(place) if is_address(place) else open_log(place)
+    if not is_address(place):
+        return open_log(place)
+    from actors.postgres_recorder import open_postgres_log  # noqa: PLC0415 - psycopg takes most of a shard's start
+
+    return open_postgres_log(place)
 
 
 def place_of(url: str, data: Path) -> str:

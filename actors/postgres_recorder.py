@@ -29,8 +29,8 @@ from psycopg import Connection, Cursor
 from psycopg.rows import DictRow, TupleRow, dict_row, tuple_row
 from psycopg_pool import PoolTimeout
 
-from actors.recorder import Lease, Snapshot, check_beyond, gap, predecessors, stored
-from domain.errors import FencedError, RetryableError, TerminalError
+from actors.recorder import Lease, Snapshot, check_beyond, check_epochs, gap, predecessors, stored
+from domain.errors import RetryableError, TerminalError
 from projections.feed import LogEntry
 from projections.postgres import CONNECT_TIMEOUT_S, begin_session, described, parameters
 
@@ -189,11 +189,7 @@ class PostgresLogRecorder(ApplicationRecorder):
         if not leases:
             return
         cursor.execute("SELECT lease, epoch FROM leases WHERE lease = ANY(%s)", (list(leases),))
-        epochs: dict[str, int] = dict(cursor.fetchall())
-        for lease, held in leases.items():
-            current = epochs.get(lease, 0)
-            if current != held:
-                raise FencedError(lease, held=held, current=current)
+        check_epochs(leases, dict(cursor.fetchall()))
 
     def take_leases(self, leases: Sequence[str], owner: str) -> dict[str, int]:
         """Raise the epoch of every lease in one transaction: whoever held one before can commit no more."""

@@ -165,11 +165,7 @@ class LogRecorder(SQLiteApplicationRecorder):
 
     def _check_leases(self, cursor: SQLiteCursor, leases: Mapping[str, int]) -> None:
         cursor.execute(f"SELECT lease, epoch FROM leases WHERE lease IN ({_marks(leases)})", tuple(leases))  # noqa: S608 - placeholders only
-        epochs = dict(cursor.fetchall())
-        for lease, held in leases.items():
-            current = epochs.get(lease, 0)
-            if current != held:
-                raise FencedError(lease, held=held, current=current)
+        check_epochs(leases, dict(cursor.fetchall()))
 
     def _check_contiguity(self, cursor: SQLiteCursor, events: Sequence[StoredEvent]) -> None:
         for stream, version in predecessors(events):
@@ -294,6 +290,14 @@ class LogRecorder(SQLiteApplicationRecorder):
                 )
                 for row in cursor.fetchall()
             ]
+
+
+def check_epochs(leases: Mapping[str, int], epochs: Mapping[str, int]) -> None:
+    """Raises `FencedError` unless each lease (-> epoch held) has that epoch still; one never taken is at 0."""
+    for lease, held in leases.items():
+        current = epochs.get(lease, 0)
+        if current != held:
+            raise FencedError(lease, held=held, current=current)
 
 
 def predecessors(events: Sequence[StoredEvent]) -> list[tuple[UUID | str, int]]:

@@ -70,7 +70,6 @@ async def _ignore_errors_that_callers_see(error: Exception) -> None:
 
 async def ensure_stream(client: Client, *, bytes_max: int) -> None:
     """Make the stream and the intake's consumer, or bring them to today's settings."""
-    context = client.jetstream()
     config = StreamConfig(
         name=STREAM,
         subjects=[SUBJECTS],
@@ -82,12 +81,19 @@ async def ensure_stream(client: Client, *, bytes_max: int) -> None:
         allow_atomic=True,
         allow_direct=True,
     )
+    await make_stream(client, config)
+    await add_consumer(client, CONSUMER)
+
+
+async def make_stream(client: Client, config: StreamConfig) -> None:
+    """Make a stream, or bring the one of this name to these settings."""
+    assert config.name is not None, "a stream has a name"
+    context = client.jetstream()
     try:
-        await context.stream_info(STREAM)
+        await context.stream_info(config.name)
         await context.update_stream(config)
     except NotFoundError:
         await context.add_stream(config)
-    await add_consumer(client, CONSUMER)
 
 
 async def add_consumer(

@@ -15,7 +15,6 @@ from msgspec import Meta
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
-from nats.js.errors import NotFoundError
 
 from domain.codec import Submission
 from domain.errors import Rejection
@@ -24,7 +23,7 @@ from domain.message import Accepted, Failed, Rejected, Reply, Trace, Unchanged
 from domain.payment_policy import OnTimeout, Policy
 from domain.payment_saga import Resolution, ResolveEscalation, StartPayment
 from domain.settings import PolicySettings, TenantSettings
-from gateway.bus import ACK_WAIT_S, Pull, acknowledge
+from gateway.bus import ACK_WAIT_S, Pull, acknowledge, make_stream
 from gateway.intake import CORRELATION_HEADER
 
 STREAM = "COMMANDS"
@@ -237,7 +236,6 @@ class Commander:
 
 async def ensure_commands(client: Client) -> None:
     """Make the stream of commands and its consumer, or bring them to these settings. A command taken is forgotten."""
-    context = client.jetstream()
     config = StreamConfig(
         name=STREAM,
         subjects=[SUBJECTS],
@@ -246,12 +244,8 @@ async def ensure_commands(client: Client) -> None:
         max_bytes=STREAM_BYTES_MAX,
         discard=DiscardPolicy.NEW,
     )
-    try:
-        await context.stream_info(STREAM)
-        await context.update_stream(config)
-    except NotFoundError:
-        await context.add_stream(config)
-    await context.add_consumer(
+    await make_stream(client, config)
+    await client.jetstream().add_consumer(
         STREAM,
         ConsumerConfig(
             durable_name=CONSUMER,

@@ -6,7 +6,8 @@ from typing import Literal
 import msgspec
 
 from domain.errors import RetryableError, TerminalError
-from projections.postgres import described, is_address, server_settings
+from projections.feeds import is_address
+from projections.postgres import described, server_settings
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):

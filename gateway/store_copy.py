@@ -14,8 +14,7 @@ from actors.log import log_at
 from domain.errors import TerminalError
 from domain.settings import BATCH_MAX
 from projections.feed import LogEntry, LogFeed
-from projections.feeds import feed_at
-from projections.postgres import is_address
+from projections.feeds import feed_at, is_address
 
 Tell = Callable[[str, int, int], None]
 

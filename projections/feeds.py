@@ -1,10 +1,19 @@
 """The feed of a log, wherever it lies."""
 
 from projections.feed import LogFeed, SqliteFeed
-from projections.postgres import is_address
-from projections.postgres_feed import PostgresFeed
+
+SCHEME = "postgresql://"
+
+
+def is_address(log: str) -> bool:
+    """Whether a log lies in PostgreSQL; otherwise it is a file."""
+    return log.startswith(SCHEME)
 
 
 def feed_at(log: str) -> LogFeed:
     """The feed of the log in a SQLite file or at an address of PostgreSQL. The log is made by whoever appends first."""
-    return PostgresFeed(log) if is_address(log) else SqliteFeed(log)
+    if not is_address(log):
+        return SqliteFeed(log)
+    from projections.postgres_feed import PostgresFeed  # noqa: PLC0415 - psycopg takes most of a shard's start
+
+    return PostgresFeed(log)

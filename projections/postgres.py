@@ -8,7 +8,6 @@ from psycopg.conninfo import conninfo_to_dict
 
 from domain.errors import RetryableError, TerminalError
 
-SCHEME = "postgresql://"
 CONNECT_TIMEOUT_S = 5
 # A session of ours that waits longer than this for another, or leaves another waiting, is ended by the server.
 LOCK_TIMEOUT_S = 10
@@ -28,11 +27,6 @@ SELECT set_config('statement_timeout', %(statement)s, false), set_config('lock_t
        CASE WHEN %(read_only)s THEN set_config('default_transaction_read_only', 'on', false) END,
        CASE current_setting('synchronous_commit') WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END
 """
-
-
-def is_address(log: str) -> bool:
-    """Whether a log lies in PostgreSQL; otherwise it is a file."""
-    return log.startswith(SCHEME)
 
 
 def parameters(address: str) -> dict[str, Any]:

@@ -18,8 +18,7 @@ from domain.errors import TerminalError
 from domain.ids import split_stream_id
 from domain.settings import NodeSettings
 from projections.feed import Feed, LogEntry, SqliteFeed
-from projections.feeds import feed_at
-from projections.postgres import is_address
+from projections.feeds import feed_at, is_address
 
 FILE = "history.sqlite"
 PAGE = 5_000

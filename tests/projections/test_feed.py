@@ -11,8 +11,7 @@ from actors.recorder import open_log
 from domain.errors import RetryableError, TerminalError
 from domain.payment_saga import FactRecorded, PaymentLinked
 from projections.feed import Feed, LogEntry, LogFeed, Page, SqliteFeed
-from projections.feeds import feed_at
-from projections.postgres import is_address
+from projections.feeds import feed_at, is_address
 from projections.postgres_feed import PostgresFeed
 from tests.stores import Cell, Recorder, recorder_at
 from tests.worlds import link, new_shard, numbered, record

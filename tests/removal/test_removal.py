@@ -50,8 +50,8 @@ REMOVALS = (
     Removal(
         mechanism="the epoch check",
         file="actors/recorder.py",
-        old="            if current != held:\n",
-        new="            if current < held:\n",
+        old="        if current != held:\n",
+        new="        if current < held:\n",
         tests=("tests/actors/test_recorder.py", "tests/actors/test_zombie.py"),
     ),
     Removal(
