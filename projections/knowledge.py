@@ -176,7 +176,14 @@ class KnowledgeStore:
         vectors = embedder.embed(questions)
         depth = fusion.depth(top_k)
         dense = [[hit.chunk_id for hit in hits] for hits in self._vectors.query(vectors, depth)]
+        # Asked before the words are: what is committed in between is in their ranking.
+        too_new = self._words.uncommitted()
         lexical = [[hit.chunk_id for hit in hits] for hits in self._words.query(questions, depth)]
+        if too_new:
+            lexical = [
+                fusion.standing_in(by_meaning, by_words, lambda each: document_of(each) in too_new)
+                for by_meaning, by_words in zip(dense, lexical, strict=True)
+            ]
         with self.store.reading() as connection:
             return [
                 list(islice(_now(connection, fusion.fused(by_meaning, by_words), vector), top_k))

@@ -189,5 +189,9 @@ class MemoryWords(_MemoryPassages):
             found.append(self._hits(rank(scores, list(self._passages), top_k), scores))
         return found
 
+    def uncommitted(self) -> frozenset[str]:
+        """None: everything is written at once."""
+        return frozenset()
+
     def flush(self) -> None:
         """Everything is written already."""

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from domain.ids import stream_id
 from projections.embedder import EmbeddingCache, HashEmbedder, Vectors
 from projections.feed import LogEntry
 from projections.knowledge import TOPICS, DocumentView, KnowledgeStore, Passage
+from projections.lexical import LexicalIndex
 from projections.projector import Projector
 from projections.vectors import VectorIndex, collection_name
 from tests.projections.test_projector import Memory
@@ -237,6 +239,30 @@ def test_what_its_words_alone_find_is_found_with_its_cosine(tmp_path: Path, entr
     [asked] = Wordless().embed([question])
     [of_passage] = Wordless().embed([f"{of_words.heading}\n{of_words.text}"])
     assert of_words.score == pytest.approx(float(asked @ of_passage), abs=1e-5)
+    store.close()
+
+
+def test_what_was_just_published_is_found_before_its_words_are_committed(
+    tmp_path: Path, entries: Entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = LexicalIndex(tmp_path / "lexical")
+    vectors = VectorIndex(tmp_path / "vectors", collection_name(TENANT, 1))
+    store = KnowledgeStore(tmp_path, vectors=vectors, embedder=EMBEDDER, words=words)
+    others = [published(1, f"A parcel of kind {number} is heavy.", f"kind-{number}") for number in range(8)]
+    apply(store, *(entry(entries, event) for event in others))
+    store.settle()
+    held, write = threading.Event(), words._write
+    monkeypatch.setattr(words, "_write", lambda *changes: (held.wait(), write(*changes)))
+
+    news = entry(entries, published(1, "A parcel goes back to the warehouse after 14 days.", "parcels"))
+    store.apply([news], news.position)
+    [found] = store.search(["When does a parcel go back to the warehouse?"], EMBEDDER, top_k=3)
+
+    assert words.uncommitted() == {"parcels"}
+    assert found[0].document_id == "parcels"
+    held.set()
+    store.settle()
+    assert not words.uncommitted()
     store.close()
 
 
