@@ -173,6 +173,7 @@ def test_the_largest_batch_of_large_events_is_appended(recorder: Recorder) -> No
     assert versions_of(recorder, "a") == list(versions)
 
 
+@pytest.mark.long
 def test_two_processes_append_to_one_log_and_no_event_is_lost(recorder: Recorder, place: str) -> None:
     streams = [f"stream-{number}" for number in range(PROCESSES)]
     with ExitStack() as stack:

@@ -149,6 +149,7 @@ def steps(store: AnswerStore, entry: LogEntry) -> int:
     return run
 
 
+@pytest.mark.long
 def test_ten_thousand_answers_about_other_payments_do_not_change_the_work_for_one(
     store: AnswerStore, entries: Entries
 ) -> None:

@@ -212,6 +212,7 @@ def test_sentences_end_where_a_reader_would_end_them(text: str, expected: list[s
     assert quoted(text) == expected
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "unit",
     [".", "#", "\n", "a", " ", ". ", "- ", "```\n", "\n#", "`", "1. ", "=\n", "x\n---\n", ".\n", "> ", "|", "。"],
@@ -232,6 +233,7 @@ def test_a_hostile_document_takes_linear_time(unit: str) -> None:
     assert seconds(40_000) < 16 * 4 * max(seconds(2_500), 0.001)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["tau3_banking_knowledge/documents.jsonl", "btcpay_docs/docs_head.jsonl"])
 def test_recorded_documents_are_cut_in_place(name: str) -> None:
     if not (DATA / name).exists():
