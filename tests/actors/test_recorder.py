@@ -123,9 +123,10 @@ def test_nobody_takes_a_lease_or_a_position_between_the_check_and_the_append(
     recorder = InterruptedSqlite(log.datastore) if isinstance(log, LogRecorder) else InterruptedPostgres(log.datastore)
     with impatient(monkeypatch):
         recorder.rival = recorder_at(place)
-    held = recorder.take_leases(["p/1"], "first")
+        held = recorder.take_leases(["p/1"], "first")
 
-    recorder.append(events("a", 1), leases=held)
+        # Within: a session that the rival has to open anew must not wait longer than the first one may be idle.
+        recorder.append(events("a", 1), leases=held)
 
     assert recorder.rival.take_leases(["p/1"], "second") == {"p/1": 2}
     assert recorder.rival.append(events("b", 1), leases={}) == [2]
