@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from actors.builder import GENERATION_KEY
 from actors.changes import Change
 from actors.index import DOCUMENTS, PAYMENTS
 from domain.answer import AnswerRecord, Basis, CitedDocument, stated
@@ -312,7 +313,9 @@ def _answer_json(
 
 
 def _dependencies(tenant: str, gathered: Gathered) -> dict[Dependency, int]:
-    """Whatever, if it changed, could change the answer: the payments looked up, found or not, and the documents."""
+    """Whatever, if it changed, could change the answer: payments looked up, found or not, documents, the generation."""
     depends_on: dict[Dependency, int] = {(tenant, each): gathered.position for each in gathered.looked_up}
     depends_on[tenant, KNOWLEDGE] = gathered.knowledge_position
+    # Told when another is promoted: an answer of a retired generation is neither served nor kept any more.
+    depends_on[tenant, f"{GENERATION_KEY}{gathered.generation}"] = gathered.position
     return depends_on

@@ -93,6 +93,11 @@ class KnowledgeStore:
         self._embedder = embedder
         self._at_point = at_point
 
+    @property
+    def index(self) -> PassageIndex:
+        """Where the vectors of the passages are."""
+        return self._vectors
+
     def apply(self, entries: Sequence[LogEntry], position: int) -> set[str]:
         latest: dict[str, tuple[DocumentVersion, VersionKept]] = {}
         versions = []

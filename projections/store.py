@@ -24,6 +24,27 @@ INSERT OR IGNORE INTO owner VALUES (1, 0);
 """
 
 
+def claimed_position(path: Path, layout: int) -> int:
+    """Take a file over as opening it does, without keeping it open; returns the last position that is applied there.
+
+    0 for a file that is not there, or that another layout or nobody has written.
+    """
+    if not path.exists():
+        return 0
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute("UPDATE owner SET epoch=epoch+1")
+        [position] = connection.execute("SELECT position FROM checkpoint").fetchone()
+        [found] = connection.execute("PRAGMA user_version").fetchone()
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return 0
+        raise
+    finally:
+        connection.close()
+    return int(position) if found == layout else 0
+
+
 class Store:
     """An SQLite file with a checkpoint: what is applied and how far is written in one transaction.
 

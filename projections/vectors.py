@@ -75,6 +75,8 @@ class PassageIndex(Protocol):
 
     def query(self, vectors: Vectors, top_k: int) -> list[list[Hit]]: ...
 
+    def versions(self) -> dict[str, int]: ...
+
     def close(self) -> None: ...
 
 
@@ -185,6 +187,14 @@ class VectorIndex:
     def close(self) -> None:
         """Release the directory. May be called twice."""
         self._client.close()
+
+    def rewrite(self, passages: Sequence[tuple[str, Vectors]]) -> None:
+        """Link stored passages (chunk id and vector) into the graph again: some are not found by their own vectors."""
+        with self._lock:
+            for part in _batches(list(passages)):
+                self._passages.update(
+                    ids=[each for each, _ in part], embeddings=np.stack([vector for _, vector in part])
+                )
 
     def _plan(self, changes: Mapping[str, _Change], position: int) -> _Plan:
         """Compare with what is stored. What is there already is not written again: rewriting wears the graph down."""

@@ -158,5 +158,8 @@ class MemoryVectors:
             for row in scores
         ]
 
+    def versions(self) -> dict[str, int]:
+        return {chunk_id: kept.version for chunk_id, (kept, _) in self._passages.items()}
+
     def close(self) -> None:
         """What is in memory stays for the next owner."""
