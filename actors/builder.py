@@ -139,6 +139,7 @@ class Builder:
         self._to_delete: set[tuple[str, int]] = set()
         self._site: _Site | None = None
         self._wish = threading.Event()
+        self._inspected: dict[str, tuple[int, int]] = {}
         self.stats = BuilderStats()
 
     def start(self, name: str, reason: str) -> None:
@@ -160,6 +161,17 @@ class Builder:
             )
         _expect(self._decide(name, RecallGeneration(reason=reason)))
         self._wish.set()
+
+    def generations(self, name: str) -> Index:
+        """A tenant's generations as the log has them."""
+        return self._tenants.generations(name)
+
+    def progress(self, name: str) -> tuple[int, int]:
+        """How far the tenant's build is and how far it has to come; (0, 0) while none is being filled."""
+        site = self._site
+        if site is None or site.name != name:
+            return 0, 0
+        return site.backfill.position, site.backfill.bounds.least
 
     def wait(self, timeout_s: float) -> None:
         """Wait until something is wished for, or for so long."""
@@ -368,6 +380,15 @@ class Builder:
             self._settle(name, self._start_of(state.newest + 1, f"{what} {before or 'unknown'} became {after}"))
             return True
         return False
+
+    def inspect_open(self) -> None:
+        """Look at the indexes of open tenants that changed since they were looked at last: see `inspect`."""
+        for name in self._tenants.open_names():
+            with self._tenants.pinned(name) as live:
+                seen = (live.generation, live.knowledge.store.position())
+            if self._inspected.get(name) != seen:
+                self.inspect(name)
+                self._inspected[name] = seen
 
     def inspect(self, name: str) -> bool:
         """Begin a build if the active generation has lost passages, or has more than can be compared one by one.

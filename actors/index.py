@@ -9,6 +9,7 @@ from typing import Literal
 import msgspec
 import structlog
 
+from actors import generation_requests
 from actors.builder import Builder
 from actors.changes import AwaitChanges, ChangeLog
 from actors.shard import Kind, Shard
@@ -166,6 +167,10 @@ class Index:
         """Wait for what the projectors change: `AwaitChanges` in, `Changes` out."""
         return _encode(self._changes.after(msgspec.msgpack.decode(wanted, type=AwaitChanges)))
 
+    def generations(self, request: bytes) -> bytes:
+        """What an operator asks about generations: `GenerationRequest` in, `GenerationReply` out."""
+        return generation_requests.serve(self.builder, request)
+
     def position(self, projection: Projection) -> int:
         """How far a projection is."""
         return self._projections[projection].projector.position
@@ -294,6 +299,10 @@ class Index:
                     passages=of_question,
                     looked_up=looked_up,
                 )
+
+    def open_count(self) -> int:
+        """How many tenants are open."""
+        return self._tenants.open_count()
 
     def lag_ms(self) -> int:
         """For how long payments have been behind the log; 0 if they are not."""

@@ -18,7 +18,7 @@ from actors.recorder import open_log
 from actors.shard import Shard
 from actors.tenants import Tenants
 from domain.errors import FencedError
-from domain.settings import ShardSettings
+from domain.settings import IndexSettings, ShardSettings
 from domain.sharding import bucket_of, buckets_of_shard, shard_of, tenant_bucket_of
 from projections.embedder import Embedder, EmbeddingCache
 from projections.feed import SqliteFeed
@@ -28,6 +28,8 @@ from projections.questions import QuestionCache
 POLL_MIN_S = 0.005
 POLL_MAX_S = 0.05
 BACKOFF_S = 0.5
+# How long until a build that another process began is noticed; one that is asked for here begins at once.
+BUILD_POLL_S = 0.5
 
 log = structlog.get_logger("index")
 
@@ -40,6 +42,7 @@ class IndexPlace(msgspec.Struct, frozen=True, kw_only=True):
     shard_count: int
     model: str
     settings: ShardSettings = ShardSettings()
+    index: IndexSettings = IndexSettings()
 
 
 def index_shard_of(tenant: str, shard_count: int) -> int:
@@ -73,6 +76,7 @@ class IndexShard:
                 embedder=EmbeddingCache(model, data / "embeddings.sqlite"),
                 decide=decide,
                 feed=SqliteFeed(log_file),
+                settings=at.index,
             ),
             questions=QuestionCache(model),
             feed_of=lambda: SqliteFeed(log_file),
@@ -83,6 +87,7 @@ class IndexShard:
         )
         for projection in PROJECTIONS:
             threading.Thread(target=self._project, args=(projection,), name=projection, daemon=True).start()
+        threading.Thread(target=self._build, args=(at.index.inspect_every_s,), name="builder", daemon=True).start()
 
     def handle(self, batch: bytes) -> bytes:
         """Commands in, replies out. Raises `FencedError` once another host has taken over."""
@@ -96,6 +101,10 @@ class IndexShard:
         """Wait for what the projectors change: `AwaitChanges` in, `Changes` out."""
         return self._index.changes(wanted)
 
+    def generations(self, request: bytes) -> bytes:
+        """What an operator asks about generations: `GenerationRequest` in, `GenerationReply` out."""
+        return self._index.generations(request)
+
     def ping(self, _: bytes = b"") -> bytes:
         """A `Health`. Raises `FencedError` once fenced: a host that can commit no more is to be replaced."""
         index = self._index
@@ -106,6 +115,8 @@ class IndexShard:
             "applied_payments": float(index.applied(PAYMENTS)),
             "applied_documents": float(index.applied(DOCUMENTS)),
             "lag_ms": float(index.lag_ms()),
+            "tenants_open": float(index.open_count()),
+            **as_numbers(index.builder.stats),
         }
         return msgspec.msgpack.encode(Health(pid=os.getpid(), stats=stats))
 
@@ -129,6 +140,27 @@ class IndexShard:
             pause_s = POLL_MIN_S if turn.step.applied else min(pause_s * 2, POLL_MAX_S)
             if not turn.is_behind:
                 idle.wait(pause_s)
+
+    def _build(self, inspect_every_s: float) -> None:
+        """The builder's thread, for as long as the process lives. What fails is tried again."""
+        builder = self._index.builder
+        idle = threading.Event()
+        inspected_s = time.monotonic()
+        while True:
+            try:
+                if builder.step():
+                    continue
+                if time.monotonic() - inspected_s > inspect_every_s:
+                    builder.inspect_open()
+                    inspected_s = time.monotonic()
+            except FencedError as error:
+                log.warning("builder_fenced", reason=error.reason)
+                return
+            except Exception:
+                # As above.
+                log.exception("build_failed")
+                idle.wait(BACKOFF_S)
+            builder.wait(BUILD_POLL_S)
 
 
 def _note(projection: Projection, turn: Turn, took_s: float) -> None:

@@ -87,6 +87,6 @@ class PaymentShard:
         return msgspec.msgpack.encode(Health(pid=os.getpid(), stats=as_numbers(self._shard.stats)))
 
 
-def as_numbers(stats: Stats) -> dict[str, float]:
+def as_numbers(stats: msgspec.Struct) -> dict[str, float]:
     """The counters by name."""
     return {name: float(getattr(stats, name)) for name in stats.__struct_fields__}

@@ -59,7 +59,10 @@ from projections.store import Store
 log = structlog.get_logger("node")
 
 # Queries and listeners beside commands; the long waits of listeners have threads of their own.
-INDEX_HOSTING = Hosting(groups={"queries": 4, "listeners": 4}, methods={"query": "queries", "changes": "listeners"})
+INDEX_HOSTING = Hosting(
+    groups={"queries": 4, "listeners": 4, "operators": 1},
+    methods={"query": "queries", "changes": "listeners", "generations": "operators"},
+)
 
 
 class Node:
@@ -200,6 +203,7 @@ class Node:
                         shard_count=indexes,
                         model=str(model),
                         settings=settings.shard,
+                        index=settings.index,
                     )
                 ),
                 hosting=INDEX_HOSTING,
