@@ -9,7 +9,7 @@ import msgspec
 
 from actors.journal import Journal
 from actors.recorder import open_log
-from actors.shard import Kind, Shard, Stats
+from actors.shard import Kind, Shard
 from domain.codec import decode_submissions, encode_replies
 from domain.conversation import Conversation, ConversationDecider
 from domain.effects import Errand, ErrandDecider

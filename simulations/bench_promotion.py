@@ -57,24 +57,26 @@ async def bench_promotion(
     """A steady rate of questions that no cache knows; after some seconds a build, and some seconds after its switch."""
     traffic = generate(seed=SEED, payments=PAYMENTS, start=datetime.now(UTC) - timedelta(weeks=16))
     payments = [payment_id for payment_id in traffic.truth if payment_id.startswith("pi_")]
-    async with stack() as running:
-        async with GatewayClient(running.http_url, tenant=TENANT, api_key=API_KEY, secret=SECRET) as client:
-            say(f"feeding {len(payments)} payments and {documents} documents")
-            await client.deliver(deliveries(traffic, seed=SEED))
-            await _publish(client, documents)
-            await client.drained()
-            at = urlsplit(running.http_url)
-            assert at.hostname is not None, f"{running.http_url} names no host"
-            assert at.port is not None, f"{running.http_url} names no port"
-            load = SteadyLoad(at.hostname, at.port, _questions(at.netloc, payments), per_second=per_second)
-            asking = asyncio.create_task(load.run())
-            say(f"{per_second:g} questions/s for {seconds:g} s, then a build")
-            await asyncio.sleep(seconds)
-            started_s = time.perf_counter()
-            built_s = await _build(client)
-            await asyncio.sleep(seconds)
-            load.stop()
-            await asking
+    async with (
+        stack() as running,
+        GatewayClient(running.http_url, tenant=TENANT, api_key=API_KEY, secret=SECRET) as client,
+    ):
+        say(f"feeding {len(payments)} payments and {documents} documents")
+        await client.deliver(deliveries(traffic, seed=SEED))
+        await _publish(client, documents)
+        await client.drained()
+        at = urlsplit(running.http_url)
+        assert at.hostname is not None, f"{running.http_url} names no host"
+        assert at.port is not None, f"{running.http_url} names no port"
+        load = SteadyLoad(at.hostname, at.port, _questions(at.netloc, payments), per_second=per_second)
+        asking = asyncio.create_task(load.run())
+        say(f"{per_second:g} questions/s for {seconds:g} s, then a build")
+        await asyncio.sleep(seconds)
+        started_s = time.perf_counter()
+        built_s = await _build(client)
+        await asyncio.sleep(seconds)
+        load.stop()
+        await asking
     return _report(load.answered, documents, per_second, started_s, built_s)
 
 

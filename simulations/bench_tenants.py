@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 
 import httpx
 import msgspec
-from eventsourcing.persistence import StoredEvent
 
+from actors.journal import Entry, Journal
 from actors.payment_shard import log_path
 from actors.recorder import open_log
-from domain.codec import AnyEvent, Envelope, encode_envelope
+from domain.codec import AnyEvent, Envelope
 from domain.document import DocumentPublished
 from domain.fact import Fact
 from domain.ids import stream_id
@@ -72,7 +72,7 @@ async def bench_tenants(tenants: int, seconds: float, say: Callable[[str], None]
     async with stack(more=more, prepare=lambda data: _write_log(data, names)) as running:
         started_s = time.perf_counter()
         async with GatewayClient(running.http_url, tenant=TENANT, api_key=API_KEY, secret="") as client:
-            await client.drained(DRAIN_TIMEOUT_S)
+            await client.drained(timeout_s=DRAIN_TIMEOUT_S)
         projected_s = time.perf_counter() - started_s
         index, gateway = await _processes(running)
         say("one question to each")
@@ -110,15 +110,14 @@ def _key(name: str) -> str:
 def _write_log(data: Path, names: list[str]) -> None:
     """The tenants' events as shards would have appended them."""
     data.mkdir(parents=True)
-    recorder = open_log(str(log_path(str(data))))
+    journal = Journal(open_log(str(log_path(str(data)))))
     rng = random.Random(SEED)
-    stored = [event for name in names for event in _events_of(name, rng)]
-    for start in range(0, len(stored), BATCH_MAX):
-        recorder.insert_events(stored[start : start + BATCH_MAX])
-    recorder.datastore.close()
+    entries = [entry for name in names for entry in _entries_of(name, rng)]
+    for start in range(0, len(entries), BATCH_MAX):
+        journal.append(entries[start : start + BATCH_MAX], leases={})
 
 
-def _events_of(name: str, rng: random.Random) -> list[StoredEvent]:
+def _entries_of(name: str, rng: random.Random) -> list[Entry]:
     told: list[tuple[str, AnyEvent]] = []
     for number in range(DOCUMENTS):
         matter = _MATTERS[number]
@@ -142,7 +141,7 @@ def _events_of(name: str, rng: random.Random) -> list[StoredEvent]:
         told.append((stream_id("payment", name, captured.payment_id), FactRecorded(fact=captured)))
     recorded_at = datetime(2026, 3, 2, tzinfo=UTC)
     return [
-        StoredEvent(stream, 1, *encode_envelope(Envelope(event=event, recorded_at=recorded_at)))
+        Entry(stream=stream, version=1, envelope=Envelope(event=event, recorded_at=recorded_at, commit="bench"))
         for stream, event in told
     ]
 

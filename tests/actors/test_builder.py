@@ -1,182 +1,17 @@
 """A generation is built beside the live one, checked, promoted by one event, and gone on with after any crash."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import msgspec
 import pytest
 
 from actors.builder import GENERATION_KEY
-from actors.changes import AwaitChanges, Changes
-from actors.index import DOCUMENTS, KINDS, PROJECTIONS, ROLE, Index
-from actors.journal import Journal
-from actors.payment_shard import KINDS as PAYMENT_KINDS
-from actors.recorder import LogRecorder, open_log
-from actors.shard import Shard
-from actors.tenants import Tenants, generation_directory
-from domain.codec import Submission
-from domain.document import PutDocument, WithdrawDocument
+from actors.index import DOCUMENTS
+from actors.tenants import generation_directory
 from domain.errors import Rejection
-from domain.ids import stream_id
-from domain.message import Accepted
-from domain.payment_saga import RecordFact
-from domain.settings import IndexSettings
-from domain.sharding import BUCKET_COUNT, bucket_of, tenant_bucket_of
 from projections import rebuild
-from projections.embedder import EmbeddingCache, HashEmbedder, TextEmbedder, Vectors
-from projections.feed import SqliteFeed
-from projections.retrieval import AnyFound, Gather, Gathered
-from tests.domain.examples import fact
-from tests.worlds import Clock, ids
-
-TENANT = "acme"
-FIVE = "Refunds reach the card within five working days."
-TEN = "Refunds reach the card within ten working days."
-PARKING = "Visitors may park behind the building."
-
-
-class Crash(Exception):  # noqa: N818 - a death, not an error
-    """The process ends here."""
-
-
-class Counting:
-    """The hash embedder, which counts the texts that it turns into vectors."""
-
-    def __init__(self, name: str = "hashed-words/1") -> None:
-        self._embedder = HashEmbedder()
-        self.name = name
-        self.texts = 0
-
-    def embed(self, texts: Any) -> Vectors:
-        self.texts += len(texts)
-        return self._embedder.embed(texts)
-
-
-class Node:
-    """An index shard in this process, whose projectors and builder are turned by hand, and a log to write to."""
-
-    def __init__(self, data: Path, *, model: TextEmbedder | None = None, **options: Any) -> None:
-        self.data = data
-        log = str(data / "log.sqlite")
-        self.recorder: LogRecorder = open_log(log)
-        self.model = model or Counting()
-        self.cache = EmbeddingCache(self.model, data / "embeddings.sqlite")
-        clock = Clock()
-        shard = Shard(
-            Journal(self.recorder),
-            KINDS,
-            role=ROLE,
-            buckets=range(BUCKET_COUNT),
-            bucket=tenant_bucket_of,
-            owner="test",
-            clock=clock,
-            new_id=ids("index"),
-        )
-        self._payments = Shard(
-            Journal(self.recorder),
-            PAYMENT_KINDS,
-            role="payments",
-            buckets=range(BUCKET_COUNT),
-            bucket=bucket_of,
-            owner="test",
-            clock=clock,
-            new_id=ids("payments"),
-        )
-        self.at_point: Callable[[str], None] = lambda point: None
-        self.points: list[str] = []
-        self.index = Index(
-            shard=shard,
-            tenants=lambda decide: Tenants(
-                data,
-                is_here=lambda _: True,
-                embedder=self.cache,
-                decide=decide,
-                feed=SqliteFeed(log),
-                settings=IndexSettings(**options),
-            ),
-            questions=self.model,
-            feed_of=lambda: SqliteFeed(log),
-            data=data,
-            name="0of1",
-            incarnation="test",
-            clock_s=lambda: 0.0,
-            at_point=self._at_point,
-        )
-        self.tenants = self.index._tenants
-
-    def _at_point(self, point: str) -> None:
-        self.points.append(point)
-        self.at_point(point)
-
-    def put(self, document_id: str, text: str, tenant: str = TENANT) -> None:
-        self._accepted(
-            self.index.shard,
-            Submission(
-                stream=stream_id("document", tenant, document_id),
-                command=PutDocument(document_id=document_id, title=f"About {document_id}", text=text),
-            ),
-        )
-
-    def withdraw(self, document_id: str, tenant: str = TENANT) -> None:
-        stream = stream_id("document", tenant, document_id)
-        self._accepted(self.index.shard, Submission(stream=stream, command=WithdrawDocument()))
-
-    def pay(self, *numbers: int, tenant: str = TENANT) -> None:
-        """Payment `pi_<number>` was captured, each in a fact of its own."""
-        told = [
-            fact(f"stripe:evt_{each}", f"charge:ch_{each}", "captured", each, payment_id=f"pi_{each}", amount_minor=900)
-            for each in numbers
-        ]
-        self._accepted(
-            self._payments,
-            *(
-                Submission(stream=stream_id("payment", tenant, each.payment_id), command=RecordFact(fact=each))
-                for each in told
-            ),
-        )
-
-    def _accepted(self, shard: Shard, *batch: Submission) -> None:
-        assert all(isinstance(reply, Accepted) for reply in shard.handle(batch))
-
-    def project(self) -> None:
-        """Turn the projectors until they are at the end of the log."""
-        for projection in PROJECTIONS:
-            while self.index.turn(projection).is_behind:
-                pass
-
-    def build(self) -> None:
-        """Turn the builder until it has nothing left to do."""
-        while self.index.builder.step():
-            pass
-
-    def ask(self, question: str = FIVE, tenant: str = TENANT, payment: str = "pi_1") -> Gathered:
-        queries = [Gather(tenant=tenant, question=question, object_ids=(payment,), top_k=3)]
-        [found] = msgspec.msgpack.decode(self.index.query(msgspec.msgpack.encode(queries)), type=list[AnyFound])
-        assert isinstance(found, Gathered)
-        return found
-
-    def told(self) -> list[tuple[str, dict[str, list[str]]]]:
-        wanted = msgspec.msgpack.encode(AwaitChanges(after=0, timeout_s=0))
-        changes = msgspec.msgpack.decode(self.index.changes(wanted), type=Changes)
-        return [(each.projection, each.changed) for each in changes.changes]
-
-    def stages(self, tenant: str = TENANT) -> dict[int, str]:
-        generations = self.tenants.generations(tenant).generations
-        return {number: each.stage for number, each in generations.items()}
-
-    def directories(self, tenant: str = TENANT) -> list[str]:
-        return sorted(path.name for path in self.tenants.directory(tenant).iterdir())
-
-    def close(self) -> None:
-        """As the end of its process: nothing is finished."""
-        for place in self.tenants._places.values():
-            if place.held is not None:
-                place.held.tenant.close()
-        self.index.builder.close()
-        for each in self.index._projections.values():
-            each.checkpoint.close()
-        self.cache.close()
+from projections.retrieval import Gathered
+from tests.actors.index_node import FIVE, TEN, TENANT, Counting, Crash, Node, fill
 
 
 @pytest.fixture
@@ -184,17 +19,6 @@ def node(tmp_path: Path) -> Iterator[Node]:
     opened = Node(tmp_path)
     yield opened
     opened.close()
-
-
-def fill(node: Node) -> None:
-    """Three documents, one of them withdrawn, one changed, and some payments, all visible."""
-    node.put("refunds", TEN)
-    node.put("parking", PARKING)
-    node.put("gone", "This was never true of any refund.")
-    node.put("refunds", FIVE)
-    node.withdraw("gone")
-    node.pay(*range(1, 30))
-    node.project()
 
 
 def quoted(found: Gathered) -> list[tuple[str, int]]:
@@ -348,86 +172,6 @@ def test_one_tenants_build_leaves_the_others_alone(node: Node) -> None:
     with node.tenants.pinned(TENANT) as acme:
         assert acme.payments.count() == 29
         assert acme.knowledge.document_count() == 2
-
-
-CRASH_POINTS = (
-    "build_before_opening",
-    "build_after_apply",
-    "after_vectors",
-    "build_before_caught_up",
-    "build_before_checked",
-    "before_append",
-    "after_append",
-    "before_activation",
-    "after_activation",
-    "build_before_deletion",
-)
-
-
-@pytest.mark.parametrize("nth", [1, 3])
-@pytest.mark.parametrize("point", CRASH_POINTS)
-def test_a_build_that_was_killed_anywhere_is_gone_on_with(
-    point: str, nth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rebuild, "BATCH_MAX", 4)
-    node = Node(tmp_path)
-    fill(node)
-    for reason in ("first", "second"):
-        node.index.builder.start(TENANT, reason)
-        if reason == "first":
-            node.build()
-    wanted = node.ask()
-    dying = Dying(point, nth)
-    node.at_point = dying
-    node.index.shard._at_point = node._at_point
-    died = 0
-    while True:
-        try:
-            node.build()
-            break
-        except Crash:
-            died += 1
-            node.close()
-            node = Node(tmp_path)
-            node.project()
-    found = node.ask()
-
-    assert died == (1 if dying.has_struck else 0)
-    assert found.generation == 3
-    assert (found.payments, found.passages) == (wanted.payments, wanted.passages)
-    assert node.stages() == {1: "removed", 2: "retired", 3: "active"}
-    assert node.directories() == ["g2", "g3"]
-    node.close()
-
-
-def test_every_crash_point_is_passed_by_a_build(node: Node) -> None:
-    """A crash at a point that nothing passes would prove nothing."""
-    fill(node)
-    node.index.shard._at_point = node._at_point
-    node.points.clear()
-    for reason in ("first", "second"):
-        node.index.builder.start(TENANT, reason)
-        node.build()
-
-    assert set(CRASH_POINTS) <= set(node.points) | {"after_vectors"}
-
-
-class Dying:
-    """Crashes when a point is passed for the nth time."""
-
-    def __init__(self, point: str, nth: int) -> None:
-        self._point = point
-        self._left = nth
-
-    @property
-    def has_struck(self) -> bool:
-        return self._left == 0
-
-    def __call__(self, point: str) -> None:
-        if point == self._point and self._left:
-            self._left -= 1
-            if not self._left:
-                raise Crash(point)
 
 
 def test_a_generation_that_fails_its_checks_is_abandoned_and_the_live_one_stays(node: Node) -> None:
