@@ -300,6 +300,10 @@ class Index:
                     looked_up=looked_up,
                 )
 
+    def close_oldest(self) -> None:
+        """Close the tenants that nobody has read for longest, above the number that may be open."""
+        self._tenants.close_oldest()
+
     def open_count(self) -> int:
         """How many tenants are open."""
         return self._tenants.open_count()

@@ -148,6 +148,7 @@ class IndexShard:
         inspected_s = time.monotonic()
         while True:
             try:
+                self._index.close_oldest()
                 if builder.step():
                     continue
                 if time.monotonic() - inspected_s > inspect_every_s:

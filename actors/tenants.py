@@ -189,7 +189,8 @@ class Tenants:
             is_last = held.is_replaced and not held.readers
         if is_last:
             self._forget(name, held)
-        self._close_oldest()
+        # Closing waits for the disk, and whoever asked would wait for it: a few more may be open for a moment.
+        self.close_oldest(spare=self.settings.tenants_open_max // 4)
 
     def _forget(self, name: str, held: _Held) -> None:
         """Close a generation that was replaced and that nobody reads any more."""
@@ -200,10 +201,10 @@ class Tenants:
             if not self._read[key]:
                 del self._read[key]
 
-    def _close_oldest(self) -> None:
-        """Close the least recently used of those above the number that nobody reads."""
+    def close_oldest(self, *, spare: int = 0) -> None:
+        """Close the least recently used that nobody reads, of those above the number and `spare` more."""
         with self._lock:
-            count = len(self._places) - self.settings.tenants_open_max
+            count = len(self._places) - self.settings.tenants_open_max - spare
             idle = [name for name, place in self._places.items() if _is_idle(place)] if count > 0 else []
         for name in idle[: max(count, 0)]:
             place = self._places.get(name)

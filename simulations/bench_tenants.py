@@ -29,6 +29,9 @@ SEED = 3
 DOCUMENTS = 3
 PAYMENTS = 5
 PER_SECOND = 20
+# Slow enough that each is answered before the next: what is measured is the first answer, not how many there can be.
+COLD_PER_SECOND = 8
+COLD_MAX = 400
 HOT_CONNECTIONS = 64
 DRAIN_TIMEOUT_S = 900.0
 TARGET_COLD_P95_MS = 300
@@ -65,7 +68,7 @@ class TenantsReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def bench_tenants(tenants: int, seconds: float, say: Callable[[str], None]) -> TenantsReport:
-    """Tenants that lie in the log from before; every one is asked once, then one of them asks without pause."""
+    """Tenants that lie in the log from before; some are asked once, then one of them asks without pause."""
     names = [f"t{number:05d}" for number in range(tenants)]
     more = "".join(f'[tenants.{name}]\napi_keys = ["{_key(name)}"]\n' for name in names)
     say(f"{tenants} tenants with {DOCUMENTS} documents and {PAYMENTS} payments each")
@@ -75,7 +78,7 @@ async def bench_tenants(tenants: int, seconds: float, say: Callable[[str], None]
             await client.drained(timeout_s=DRAIN_TIMEOUT_S)
         projected_s = time.perf_counter() - started_s
         index, gateway = await _processes(running)
-        say("one question to each")
+        say(f"one question to each of {COLD_MAX} that were closed")
         cold, wrong = await _first_answers(running, names)
         of_index, of_gateway = await _processes(running)
         open_now = await _metric(running, "recount_host_tenants_open")
@@ -160,12 +163,13 @@ def _load(running: Running, requests: Callable[[str], bytes | None], per_second:
 
 
 async def _first_answers(running: Running, names: list[str]) -> tuple[Times, int]:
-    """Each tenant's first answer, at the steady rate; and how many speak of another tenant or of nothing."""
-    waiting = random.Random(SEED).sample(names, len(names))
-    load = _load(running, lambda host: _question(host, waiting.pop(), "Please.") if waiting else None, 2 * PER_SECOND)
+    """The first answers of tenants that are closed; and how many speak of another tenant or of nothing."""
+    asked = random.Random(SEED).sample(names, min(COLD_MAX, len(names)))
+    waiting = list(asked)
+    load = _load(running, lambda host: _question(host, waiting.pop(), "Please.") if waiting else None, COLD_PER_SECOND)
     await load.run()
     said = {payment["payment_id"] for each in load.answered for payment in msgspec.json.decode(each.body)["payments"]}
-    return times_of(load.answered), len({f"pi_{name}_1" for name in names} ^ said)
+    return times_of(load.answered), len({f"pi_{name}_1" for name in asked} ^ said)
 
 
 async def _steady(running: Running, names: list[str], seconds: float) -> Times:

@@ -1,6 +1,7 @@
 """An index shard in this process, turned by hand, over a log in a file that tests write to."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from actors.journal import Journal
 from actors.payment_shard import KINDS as PAYMENT_KINDS
 from actors.recorder import LogRecorder, open_log
 from actors.shard import Shard
-from actors.tenants import Tenants
+from actors.tenants import Tenant, Tenants
 from domain.codec import Submission
 from domain.document import PutDocument, WithdrawDocument
 from domain.ids import stream_id
@@ -32,8 +33,8 @@ TEN = "Refunds reach the card within ten working days."
 PARKING = "Visitors may park behind the building."
 
 
-class Crash(Exception):  # noqa: N818 - a death, not an error
-    """The process ends here."""
+class Crash(BaseException):
+    """The process ends here: nobody handles that."""
 
 
 class Counting:
@@ -89,6 +90,7 @@ class Node:
                 embedder=self.cache,
                 decide=decide,
                 feed=SqliteFeed(log),
+                open_tenant=partial(Tenant, at_point=self._at_point),
                 settings=IndexSettings(**options),
             ),
             questions=self.model,
