@@ -7,7 +7,7 @@ on when it is started again. One build at a time; a step at a time, so that whoe
 import shutil
 import threading
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import msgspec
@@ -311,8 +311,8 @@ class Builder:
     def _promote(self, site: _Site, stage: str) -> None:
         """Catch up while the live one goes on; then, between two of its turns, the last events and the switch."""
         site.backfill.catch_up(self._bounds(site.name))
-        with ExitStack() as pause:
-            pause.enter_context(self._live.paused())
+        self._at_point("build_before_pause")
+        with self._live.paused():
             site.backfill.catch_up(self._bounds(site.name))
             self._at_point("before_activation")
             if stage != "active":

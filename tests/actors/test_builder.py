@@ -84,6 +84,24 @@ def test_live_updates_go_on_while_a_generation_is_built(node: Node, monkeypatch:
     assert number > 103
 
 
+def test_what_comes_just_before_the_switch_is_in_the_new_generation(node: Node) -> None:
+    """It is applied to the live one, announced, and never again: the new one has to have it from the log."""
+    fill(node)
+
+    def tell(point: str) -> None:
+        if point == "build_before_pause":
+            node.put("refunds", "Refunds take ninety days.")
+            node.pay(80)
+            node.project()
+
+    node.index.builder.start(TENANT, "operator")
+    node.at_point = tell
+    node.build()
+
+    found = node.ask("Refunds take ninety days.", payment="pi_80")
+    assert (found.generation, len(found.payments), found.passages[0].text) == (2, 1, "Refunds take ninety days.")
+
+
 def test_a_generation_never_knows_more_than_was_announced(node: Node) -> None:
     """The caches hear what the projectors change: what they had not applied yet must be theirs to apply."""
     fill(node)

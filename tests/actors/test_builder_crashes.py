@@ -15,6 +15,7 @@ CRASH_POINTS = (
     "build_before_checked",
     "before_append",
     "after_append",
+    "build_before_pause",
     "before_activation",
     "after_activation",
     "build_before_deletion",
