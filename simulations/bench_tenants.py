@@ -159,7 +159,10 @@ def _load(running: Running, requests: Callable[[str], bytes | None], per_second:
     at = urlsplit(running.http_url)
     assert at.hostname is not None, f"{running.http_url} names no host"
     assert at.port is not None, f"{running.http_url} names no port"
-    return SteadyLoad(at.hostname, at.port, lambda: requests(at.netloc), per_second=per_second)
+    # Each connection is used every two seconds: the server closes one that is idle for five.
+    return SteadyLoad(
+        at.hostname, at.port, lambda: requests(at.netloc), per_second=per_second, connections=int(2 * per_second)
+    )
 
 
 async def _first_answers(running: Running, names: list[str]) -> tuple[Times, int]:
