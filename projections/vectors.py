@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 BATCH_MAX = 250
+# How many candidates a search keeps. With Chroma's 100, 3 of 20,000 passages were not found by their own vectors in the
+# first ten, with 400 none, at 3.8 ms a question instead of 1.0 (random words, in batches of 64).
+EF_SEARCH = 400
 _PAGE_MAX = 5_000
 # Chroma's rule is 3 to 512 of these, with a letter or digit at both ends; the suffix below needs some of them.
 _NAME_RE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,498}[a-zA-Z0-9]")
@@ -110,7 +113,7 @@ class VectorIndex:
             self._passages = self._client.get_or_create_collection(
                 name,
                 embedding_function=None,
-                configuration={"hnsw": {"space": "cosine"}},
+                configuration={"hnsw": {"space": "cosine", "ef_search": EF_SEARCH}},
             )
             self._withdrawn = self._client.get_or_create_collection(f"{name}.withdrawn", embedding_function=None)
         except (chromadb.errors.ChromaError, ValueError) as error:

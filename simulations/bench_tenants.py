@@ -22,7 +22,7 @@ from domain.payment_saga import FactRecorded
 from domain.settings import BATCH_MAX
 from simulations.bench_stack import API_KEY, TENANT, Running, stack
 from simulations.client import GatewayClient
-from simulations.http_load import request_bytes
+from simulations.http_load import request_bytes, run_load
 from simulations.steady_load import SteadyLoad, Times, times_of
 
 SEED = 3
@@ -188,21 +188,18 @@ async def _steady(running: Running, names: list[str], seconds: float) -> Times:
 
 async def _hot(running: Running, name: str, seconds: float) -> float:
     """One tenant's questions, each another, on many connections without pause; returns answers per second."""
-    until_s = time.perf_counter() + seconds
-    answered = 0
-
-    async def ask(number: int) -> None:
-        nonlocal answered
-        limits = httpx.Limits(max_connections=1)
-        async with httpx.AsyncClient(base_url=running.http_url, timeout=60, limits=limits) as client:
-            while time.perf_counter() < until_s:
-                question = {"question": f"When are refunds settled? {number} {answered}"}
-                headers = {"Authorization": f"Bearer {_key(name)}"}
-                await client.post(f"/v1/{name}/ask", json=question, headers=headers)
-                answered += 1
-
-    await asyncio.gather(*(ask(number) for number in range(HOT_CONNECTIONS)))
-    return answered / seconds
+    asked = iter(range(1_000_000))
+    at = urlsplit(running.http_url)
+    assert at.hostname is not None, f"{running.http_url} names no host"
+    assert at.port is not None, f"{running.http_url} names no port"
+    answered = await run_load(
+        at.hostname,
+        at.port,
+        lambda: _question(at.netloc, name, f"Without pause {next(asked)}"),
+        connections=HOT_CONNECTIONS,
+        seconds=seconds,
+    )
+    return answered.per_second
 
 
 async def _processes(running: Running) -> tuple[ProcessFigures, ProcessFigures]:
