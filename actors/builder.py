@@ -115,6 +115,7 @@ class Builder:
         decide: takes encoded commands to the shard that hosts the generations.
         live: the projections that are live.
         questions: embeds golden questions.
+        give_way: called after every small piece of work, so that whoever asks meanwhile is not held up.
         at_point: called with the name of each point at which a crash matters; tests and simulations hook in here.
     """
 
@@ -126,6 +127,7 @@ class Builder:
         decide: Callable[[bytes], bytes],
         live: Live,
         questions: TextEmbedder,
+        give_way: Callable[[], None] = lambda: None,
         at_point: Callable[[str], None] = lambda point: None,
     ) -> None:
         self._tenants = tenants
@@ -133,6 +135,7 @@ class Builder:
         self._decide_bytes = decide
         self._live = live
         self._questions = questions
+        self._give_way = give_way
         self._at_point = at_point
         self._position = 0
         self._states: dict[str, Index] = {}
@@ -273,6 +276,7 @@ class Builder:
         backfill.bounds = self._bounds(site.name)
         applied = backfill.applied
         is_behind = backfill.run_once()
+        self._give_way()
         self.stats.build_applied += backfill.applied - applied
         self.stats.build_position, self.stats.build_target = backfill.position, backfill.bounds.least
         if not is_behind:
@@ -304,6 +308,7 @@ class Builder:
         return tenant.model in ("", self._questions.name)
 
     def _still_wanted(self, site: _Site) -> None:
+        self._give_way()
         self._read()
         if self._states[site.name].under_way != site.generation:
             raise OvertakenError

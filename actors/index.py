@@ -103,6 +103,7 @@ class Index:
         name: this shard's name in the files of its checkpoints, e.g. `0of1`.
         incarnation: another one at every start.
         clock_s: a monotonic clock.
+        give_way: called by the builder after every small piece of work.
         at_point: called with the name of each point at which a crash matters; tests and simulations hook in here.
     """
 
@@ -117,6 +118,7 @@ class Index:
         name: str,
         incarnation: str,
         clock_s: Callable[[], float],
+        give_way: Callable[[], None] = lambda: None,
         at_point: Callable[[str], None] = lambda point: None,
     ) -> None:
         self.shard = shard
@@ -155,6 +157,7 @@ class Index:
             decide=self.handle,
             live=self,
             questions=questions,
+            give_way=give_way,
             at_point=at_point,
         )
 

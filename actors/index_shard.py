@@ -4,6 +4,7 @@ Payments never wait for an embedding: documents have a projector and a thread of
 """
 
 import os
+import sys
 import threading
 import time
 from pathlib import Path
@@ -30,6 +31,9 @@ POLL_MAX_S = 0.05
 BACKOFF_S = 0.5
 # How long until a build that another process began is noticed; one that is asked for here begins at once.
 BUILD_POLL_S = 0.5
+SWITCH_INTERVAL_S = 0.0005
+# The builder rests as long as it worked, at most this long at a time: it has half a core at most.
+REST_MAX_S = 0.1
 
 log = structlog.get_logger("index")
 
@@ -56,6 +60,8 @@ class IndexShard:
     def __init__(self, place: bytes) -> None:
         at = msgspec.msgpack.decode(place, type=IndexPlace)
         data, log_file = Path(at.data), str(log_path(at.data))
+        # A thread that computes lets go of the interpreter after this, not after 5 ms: a question takes it many times.
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         model = Embedder(Path(at.model))
         shard = Shard(
             Journal(open_log(log_file)),
@@ -84,6 +90,7 @@ class IndexShard:
             name=f"{at.shard}of{at.shard_count}",
             incarnation=new_id(),
             clock_s=time.monotonic,
+            give_way=_GivingWay(),
         )
         for projection in PROJECTIONS:
             threading.Thread(target=self._project, args=(projection,), name=projection, daemon=True).start()
@@ -162,6 +169,18 @@ class IndexShard:
                 log.exception("build_failed")
                 idle.wait(BACKOFF_S)
             builder.wait(BUILD_POLL_S)
+
+
+class _GivingWay:
+    """Rests after a piece of work for as long as that took. One thread calls it."""
+
+    def __init__(self) -> None:
+        self._never = threading.Event()
+        self._rested_s = time.perf_counter()
+
+    def __call__(self) -> None:
+        self._never.wait(min(time.perf_counter() - self._rested_s, REST_MAX_S))
+        self._rested_s = time.perf_counter()
 
 
 def _note(projection: Projection, turn: Turn, took_s: float) -> None:

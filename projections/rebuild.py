@@ -20,7 +20,7 @@ CONTENT = 1
 LAYOUT = f"{payment_view.LAYOUT}.{knowledge.LAYOUT}.{CONTENT}"
 
 # Smaller than a projector's, so that whoever asks meanwhile waits for less.
-BATCH_MAX = 200
+BATCH_MAX = 50
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
