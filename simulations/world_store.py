@@ -147,6 +147,9 @@ class _MemoryPassages:
     def position(self) -> int:
         return int(self._kept.get("position", 0))
 
+    def versions(self) -> dict[str, int]:
+        return {chunk_id: kept.version for chunk_id, (kept, _) in self._passages.items()}
+
     def close(self) -> None:
         """What is in memory stays for the next owner."""
 

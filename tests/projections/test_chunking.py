@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from projections.chunking import CHARS_MAX, CHARS_TARGET, Chunk, chunks, document_of, sentences
+from projections.chunking import CHARS_MAX, CHARS_TARGET, PlacedChunk, chunks, document_of, sentences
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 
@@ -30,7 +30,7 @@ If the card is closed, e.g. after a loss, the bank sends the refund back. We the
 """
 
 
-def passages(text: str, title: str = "") -> list[Chunk]:
+def passages(text: str, title: str = "") -> list[PlacedChunk]:
     return chunks("policy", 1, title, text)
 
 
@@ -46,7 +46,7 @@ def filler(sentence_count: int, seed: int = 0) -> str:
     )
 
 
-def assert_in_place(found: list[Chunk], text: str) -> None:
+def assert_in_place(found: list[PlacedChunk], text: str) -> None:
     for each in found:
         assert text[each.start : each.end] == each.text
         assert each.text == each.text.strip() != ""

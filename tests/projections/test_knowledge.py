@@ -198,21 +198,45 @@ def test_a_crash_between_the_indexes_and_the_checkpoint_shows_nothing_wrong_and_
 
 
 @pytest.mark.parametrize("lost", ["lexical", "vectors"])
-def test_an_index_that_is_lost_comes_again_from_the_log(lost: str, tmp_path: Path, entries: Entries) -> None:
-    log = Memory([entry(entries, published(1, FIVE)), entry(entries, published(1, PARKING, "parking"))])
+def test_an_index_that_is_lost_comes_again_from_what_is_kept(lost: str, tmp_path: Path, entries: Entries) -> None:
     before = new_store(tmp_path)
-    Projector(log, topics=TOPICS, store_of={TENANT: before}.get).run_once()
-    before.settle()
-    found = passages(before)
+    many = [entry(entries, published(1, f"{PARKING} Gate {number}.", f"gate-{number}")) for number in range(450)]
+    apply(before, *many, entry(entries, published(1, FIVE)), entry(entries, published(1, TEN, "gone")))
+    apply(before, entry(entries, published(2, TEN)), entry(entries, withdrawn(2, "gone")))
+    found = passages(before, top_k=1)
+    versions = before.index.versions()
     before.close()
     shutil.rmtree(tmp_path / lost)
 
     after = new_store(tmp_path)
-
-    assert after.store.position() == 0
-    Projector(log, topics=TOPICS, store_of={TENANT: after}.get).run_once()
     after.settle()
-    assert passages(after) == found
+
+    assert after.store.position() == 454
+    assert after.index.versions() == after.words.versions() == versions
+    assert passages(after, top_k=1) == found
+    # What was withdrawn stays so, however late an older version comes.
+    apply(after, many[0], entry(entries, published(1, TEN, "gone")))
+    assert after.index.versions() == after.words.versions() == versions
+    after.close()
+
+
+def test_words_that_were_not_committed_when_the_process_was_killed_come_from_what_is_kept(
+    tmp_path: Path, entries: Entries
+) -> None:
+    before = new_store(tmp_path)
+    apply(before, entry(entries, published(1, FIVE)))
+    # What tantivy had committed by then.
+    shutil.copytree(tmp_path / "lexical", tmp_path / "committed")
+    apply(before, entry(entries, published(2, TEN)), entry(entries, published(1, PARKING, "parking")))
+    versions = before.words.versions()
+    before.close()
+    shutil.rmtree(tmp_path / "lexical")
+    (tmp_path / "committed").rename(tmp_path / "lexical")
+
+    after = new_store(tmp_path)
+    after.settle()
+
+    assert after.words.versions() == versions == after.index.versions()
     after.close()
 
 
