@@ -8,7 +8,7 @@ import pytest
 
 from projections import questions
 from projections.embedder import HashEmbedder, Vectors
-from projections.questions import QuestionCache
+from projections.questions import QuestionCache, meaning
 
 
 class Counting(HashEmbedder):
@@ -76,3 +76,29 @@ def test_several_threads_may_ask() -> None:
     assert len(found) == 4
     for vectors in found:
         np.testing.assert_array_equal(vectors, expected)
+
+
+@pytest.mark.parametrize(
+    ("question", "meant"),
+    [
+        ("Where is my refund for pi_3MtwBwLkdIwHu7ix28a3tqPa?", "Where is my refund for ?"),
+        ("Hoàn tiền của 5e9c7a31-8f00-4b55-8a34-6f4f5d7f9c21 đâu?", "Hoàn tiền của đâu?"),
+        ("Order 202611230017 was charged twice", "Order was charged twice"),
+        ("What does error E4711 mean?", "What does error E4711 mean?"),
+        ("Is chargeback-protection included after 14 days?", "Is chargeback-protection included after 14 days?"),
+        ("pi_3MtwBwLkdIwHu7ix28a3tqPa ?", "pi_3MtwBwLkdIwHu7ix28a3tqPa ?"),
+        ("", ""),
+    ],
+)
+def test_a_long_id_is_no_part_of_what_a_question_means(question: str, meant: str) -> None:
+    assert meaning(question) == meant
+
+
+def test_the_same_question_about_many_payments_is_embedded_once() -> None:
+    embedder = Counting()
+
+    QuestionCache(embedder).embed(
+        [f"Where is my refund for pi_3MtwBwLkdIwHu7ix28a3tq{number:02}?" for number in range(9)]
+    )
+
+    assert len(embedder.asked) == 1
