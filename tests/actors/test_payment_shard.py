@@ -1,6 +1,8 @@
 """The payment shard as its host sees it: bytes in, bytes out, on the node's own log."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
@@ -16,6 +18,8 @@ from domain.webhook import RecordSighting
 from tests.spec import NOON
 from tests.worlds import TENANT, facts_in, new_log, record
 
+ROOT = Path(__file__).parents[2]
+
 
 def hosted(data: Path, shard: int = 0, shard_count: int = 1) -> PaymentShard:
     log = place_of("sqlite", data)
@@ -25,6 +29,17 @@ def hosted(data: Path, shard: int = 0, shard_count: int = 1) -> PaymentShard:
 def sighting() -> Submission:
     seen = RecordSighting(source="stripe", event_id="evt_9", event_type="customer.updated", occurred_at=NOON)
     return Submission(stream=stream_id("webhook", TENANT, "stripe/evt_9"), command=seen)
+
+
+def test_a_shard_on_sqlite_does_not_wait_for_the_driver_of_postgresql(tmp_path: Path) -> None:
+    program = (
+        "import sys; from actors.log import log_at; import actors.payment_shard, actors.index_shard; "
+        f"log_at({str(tmp_path / 'log.sqlite')!r}); print('psycopg' in sys.modules)"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "False"
 
 
 def test_commands_as_bytes_are_decided_and_kept(tmp_path: Path) -> None:
