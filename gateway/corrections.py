@@ -17,7 +17,7 @@ import structlog
 from domain.answer import JudgeAnswer, untrue
 from domain.codec import Submission
 from domain.effects import Effect, RequestEffect, effect_key
-from domain.errors import RetryableError
+from domain.errors import FencedError, RetryableError
 from domain.evidence import PaymentEvidence, evidence
 from domain.fact import RecordedFact
 from domain.ids import stream_id
@@ -140,14 +140,21 @@ class Corrector:
         return min([self._progress.position(), *(stand for stand, position in stands if stand < position)])
 
     async def run(self) -> None:
-        """Correct for as long as the task lives."""
+        """Correct for as long as the task lives, or until another process owns the files."""
         while True:
-            if not await self._try_turn():
+            try:
+                is_busy = await self._try_turn()
+            except FencedError as error:
+                log.warning("corrections_fenced", reason=error.reason)
+                return
+            if not is_busy:
                 await self._pause(POLL_S)
 
     async def _try_turn(self) -> bool:
         try:
             return await self.turn()
+        except FencedError:
+            raise
         except Exception as error:  # noqa: BLE001 - a loop that ends would leave every wrong answer standing
             log.warning("corrections_delayed", reason=f"{type(error).__name__}: {error}")
             return False
