@@ -125,7 +125,8 @@ class World:
         except CrashedError as error:
             self.checks.violated("world", f"a crash ({error}) reached the world itself")
         finally:
-            violations = [*self.checks.violations, *(f"unhandled: {error}" for error in self.loop.errors)]
+            unhandled = [*self.loop.errors, *self.loop.unheard()]
+            violations = [*self.checks.violations, *(f"unhandled: {error}" for error in unhandled)]
             outcome = Outcome(
                 violations=violations,
                 trace=self._hash.hexdigest(),

@@ -161,7 +161,7 @@ class GatewayHost:
             world.feed,
             self._answers,
             store,
-            conversations=Conversations(world.feed),
+            conversations=Conversations(world.feed),  # type: ignore[arg-type]  # nobody writes in a chat here
             judge=self._ledger.judge,
             request=world.payments().submit,
             publish=world.publish,
