@@ -64,8 +64,9 @@ class EffectsHost:
         ]
 
     async def _pause(self, seconds: float) -> None:
-        """Production polls; the log's growth is the more usual reason to look again."""
-        await self._site.world.log_grew.wait(max(seconds, POLL_S))
+        """After production's pause the next turn waits for the log to grow, or a little while."""
+        await asyncio.sleep(seconds)
+        await self._site.world.log_grew.wait(POLL_S)
 
     async def call(self, method: str, payload: bytes) -> bytes:
         raise AssertionError(f"nobody calls the effects' process, and not with {method} of {len(payload)} bytes")

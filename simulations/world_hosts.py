@@ -173,8 +173,9 @@ class GatewayHost:
         self._correcting = world.spawn(self._corrector.run())
 
     async def _pause(self, seconds: float) -> None:
-        """Production polls; the log's growth is the more usual reason to look again."""
-        await self._site.world.log_grew.wait(max(seconds, CORRECTIONS_POLL_S))
+        """After production's pause the next turn waits for the log to grow, or a little while."""
+        await asyncio.sleep(seconds)
+        await self._site.world.log_grew.wait(CORRECTIONS_POLL_S)
 
     async def call(self, method: str, payload: bytes) -> bytes:
         raise AssertionError(f"the gateway is asked in its own words, not with {method} of {len(payload)} bytes")

@@ -75,7 +75,7 @@ def settings_of(tenant: str, choices: Choices) -> TenantSettings:
             attempts_max=4,
         ),
         notify=NotifySettings(url=f"https://{tenant}{_MERCHANT_HOST}/hook", secrets=(_SECRET,)),
-        corrections=choices.one_of(("notify", "none")),
+        corrections=choices.one_of(("notify", "notify", "notify", "none")),
     )
 
 
@@ -227,11 +227,11 @@ class Merchants:
     def _take(self, tenant: str, notification_id: str, body: bytes) -> Reply:
         """A merchant's endpoint, to which the same id is the same notification (standard-webhooks.md, "webhook-id")."""
         faults, heard = self._world.faults, self.notified[tenant]
-        if faults.happens("endpoint_fails", "before", times=5):
+        if faults.happens("endpoint_fails", "before", times=3):
             return Reply(status=httpx.codes.SERVICE_UNAVAILABLE, body=b"")
         if heard.setdefault(notification_id, body) != body:
             self._world.checks.violated("effects", f"{tenant}: {notification_id} is two notifications")
-        return Reply(status=httpx.codes.NO_CONTENT, body=b"", hangs=faults.happens("endpoint_fails", "after", times=5))
+        return Reply(status=httpx.codes.NO_CONTENT, body=b"", hangs=faults.happens("endpoint_fails", "after", times=9))
 
 
 def _first(steps: list[str]) -> int:
