@@ -5,7 +5,7 @@ many seeds that took is published in docs/simulation.md.
 """
 
 import itertools
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -140,16 +140,20 @@ class _Timerless(Outbox):
             connection.execute("DELETE FROM deadlines")
 
 
-def _without_due() -> Any:  # noqa: ANN401 - a context manager
-    """What is to be judged is forgotten as soon as it is looked at."""
-    due = AnswerStore.due
+@contextmanager
+def _without_overtaken() -> Any:  # noqa: ANN401 - a context manager
+    """An answer is judged by what comes after it was entered, not by what it was behind of."""
+    overtaken, relying_on = AnswerStore._overtaken, AnswerStore._relying_on  # noqa: SLF001 - what is taken out
 
-    def taken(self: AnswerStore, limit: int) -> list[str]:
-        answer_ids = due(self, limit)
-        self.judged(answer_ids)
-        return answer_ids
+    def relying_on_changed(self: AnswerStore, references: Collection[str]) -> set[str]:
+        with replaced(AnswerStore, "_overtaken", overtaken):
+            return relying_on(self, references)
 
-    return replaced(AnswerStore, "due", taken)
+    with (
+        replaced(AnswerStore, "_overtaken", lambda self, answer_ids: set()),
+        replaced(AnswerStore, "_relying_on", relying_on_changed),
+    ):
+        yield
 
 
 REMOVALS: tuple[Removal, ...] = (
@@ -214,8 +218,8 @@ REMOVALS: tuple[Removal, ...] = (
         wiring=Wiring(outbox=_Timerless),
     ),
     Removal(
-        mechanism="due until judged",
-        without="an answer that was wrong when it was given is not corrected",
-        wiring=Wiring(patched=_without_due),
+        mechanism="overtaken answers",
+        without="an answer that is behind when it is entered is not corrected",
+        wiring=Wiring(patched=_without_overtaken),
     ),
 )

@@ -191,7 +191,7 @@ class GatewayHost:
             return True
         stores = [self._answers.store(tenant) for tenant in self._answers.tenants()]
         return self._corrector.position >= self._site.world.feed.head() and not any(
-            store.due(1) or store.corrections(0, limit=1, is_open=True) for store in stores
+            store.corrections(0, limit=1, is_open=True) for store in stores
         )
 
 
