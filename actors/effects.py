@@ -82,7 +82,7 @@ class EffectRunner:
         self._jitter = jitter
         self._at_point = at_point
         self._breakers = Breakers(self._settings, clock_s=clock_s, on_change=_tell_breaker)
-        self._under_way: dict[asyncio.Task[None], str] = {}
+        self._under_way: dict[asyncio.Task[None], Claimed] = {}
         self.stats = EffectStats()
 
     async def run(self) -> None:
@@ -119,8 +119,9 @@ class EffectRunner:
             return is_late
         room = Room(
             tenant_max=self._settings.tenant_at_once_max,
-            in_hand=Counter(self._under_way.values()),
+            in_hand=Counter(each.effect.tenant for each in self._under_way.values()),
             accounts=self._breakers.limits(),
+            held=frozenset((each.stream, each.effect.step) for each in self._under_way.values()),
         )
         claimed = await asyncio.to_thread(
             self._outbox.claim,
@@ -133,7 +134,7 @@ class EffectRunner:
         for each in claimed:
             self._breakers.begin(_account(each))
             task = asyncio.create_task(self._carry_out(each))
-            self._under_way[task] = each.effect.tenant
+            self._under_way[task] = each
             task.add_done_callback(self._under_way.pop)
         return is_late or len(claimed) == free
 

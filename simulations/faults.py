@@ -34,7 +34,7 @@ FAULTS: dict[str, str] = {
     "short_pages": "a reading of the log finds few events at a time, as if it were long",
     "files_lost": "derived files are gone when the process that owns them starts again",
     "embedder_fails": "the model fails for a batch of documents",
-    "clock_skew": "a process's clock is minutes off",
+    "clock_skew": "a process's clock is minutes off; seconds, where deadlines are awaited",
     "clock_back": "a process's clock is set back",
     "poison_message": "a message that cannot be read, or that contradicts an earlier one",
     "poison_event": "an event in the log that nobody can decode, and a good one behind it",
@@ -62,8 +62,16 @@ POINTS: dict[str, tuple[str, ...]] = {
     "gateway": ("before_append", "after_append", "after_apply", "before_judging", "before_judged", "before_told"),
     "effects": ("before_claim", "after_effect"),
 }
+# Points that are passed so seldom that a crash there is made likelier.
+SELDOM = ("after_effect", "before_judging", "before_judged", "before_told")
 RATES_PERMILLE = (3, 10, 30, 100)
 ENABLED_PERMILLE = 350
+# What only those worlds can meet in which something is done, which are few.
+OF_ACTING = (
+    *("provider_down", "call_refused", "call_errs", "call_hangs"),
+    *("refund_slow", "refund_fails", "endpoint_fails", "publish_refused"),
+)
+ENABLED_OF_ACTING_PERMILLE = 600
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +101,7 @@ def drawn(choices: Choices, *, steps: int = Options().steps) -> Options:
     """
     choices = choices.of("options")
     is_correcting = choices.below(8) == 7
+    sagas = max(0, choices.below(16) - 13)
     return Options(
         tenants=1 + choices.below(3),
         payments=1 + choices.below(4),
@@ -101,17 +110,23 @@ def drawn(choices: Choices, *, steps: int = Options().steps) -> Options:
         intakes=1 + choices.below(2),
         questions=choices.below(12) + (8 if is_correcting else 0),
         documents=choices.below(4),
-        sagas=max(0, choices.below(16) - 13),
+        sagas=sagas,
         runners=1 + choices.below(2),
         is_correcting=is_correcting,
         in_memory=choices.below(4) != 0,
-        steps=steps,
+        # What is done in the world takes longer to happen.
+        steps=2 * steps if sagas or is_correcting else steps,
         rates={
             fault: RATES_PERMILLE[choices.below(len(RATES_PERMILLE))]
             for fault in FAULTS
-            if choices.is_hit(ENABLED_PERMILLE)
+            if choices.is_hit(ENABLED_OF_ACTING_PERMILLE if fault in OF_ACTING else ENABLED_PERMILLE)
         },
     )
+
+
+def is_acting(options: Options) -> bool:
+    """Whether anything is done in the world because of what is in the log."""
+    return bool(options.sagas or options.is_correcting)
 
 
 class Faults:

@@ -19,8 +19,8 @@ from simulations.stripe_life import Truth
 if TYPE_CHECKING:
     from simulations.world import World
 
-# A process by its name and incarnation, and the key of an effect.
-Hand = tuple[str, int, str]
+# A runner, and the key of an effect.
+Hand = tuple[str, str]
 
 
 class SagaChecks:
@@ -35,14 +35,11 @@ class SagaChecks:
         self._history = history
         self._violated = violated
         self._in_hand: set[Hand] = set()
-        # A lease may end early when a clock is set back, and when an outcome comes so late that its own lease has run
-        # out: it frees that of whoever has the effect in hand by then.
-        self.are_leases_whole = True
 
     def begins(self, hand: Hand) -> None:
-        """An effect is begun. A process that has it in hand does not begin it again."""
-        if hand in self._in_hand and self.are_leases_whole:
-            self._violated("leases", f"{hand[0]}.{hand[1]} begins {hand[2]} while it has it in hand")
+        """An effect is begun. A runner that has it in hand does not begin it again."""
+        if hand in self._in_hand:
+            self._violated("leases", f"{hand[0]} begins {hand[1]} while it has it in hand")
         self._in_hand.add(hand)
 
     def ends(self, hand: Hand) -> None:

@@ -29,7 +29,7 @@ from domain.settings import TenantSettings
 from gateway.quarantine import Quarantine
 from projections.embedder import HashEmbedder
 from simulations.choices import Stream
-from simulations.faults import Faults, Options
+from simulations.faults import Faults, Options, is_acting
 from simulations.invariants import Checks
 from simulations.virtual_loop import CrashedError, News, Process, VirtualLoop
 from simulations.world_bus import SimulatedBus
@@ -92,7 +92,7 @@ class World:
         )
         self.bus = SimulatedBus(self.loop, self.faults)
         self.tenants = {name: TenantSettings() for name in (f"tenant-{number}" for number in range(options.tenants))}
-        if self.is_acting:
+        if is_acting(self.options):
             self.tenants = {name: settings_of(name, choices.told.of("settings")) for name in self.tenants}
         self.log_grew = News()
         self.calls: dict[Process, list[asyncio.Future[bytes]]] = {}
@@ -112,7 +112,6 @@ class World:
         self.log = SimulatedLog(file, self.faults, self.log_grew.tell)
         self.feed = self.log.feed
         self.checks = Checks(self.feed, directory, list(self.tenants))
-        self.checks.sagas.are_leases_whole = not {"clock_back", "call_slow"} & options.rates.keys()
         self.provider = Provider(self)
         self.merchants = Merchants(self)
         self.customers = Customers(self)
@@ -185,7 +184,7 @@ class World:
             *(f"{INDEX_ROLE}-{number}" for number in range(self.options.index_shards)),
             *(f"intake-{number}" for number in range(self.options.intakes)),
             "gateway-0",
-            *(["effects-0"] if self.is_acting else []),
+            *(["effects-0"] if is_acting(self.options) else []),
         ]
 
     def _start(self, name: str) -> None:
@@ -295,11 +294,6 @@ class World:
         """Who acts, if it is up."""
         process, host = self._hosts["effects-0"]
         return host if process.is_alive and isinstance(host, EffectsHost) else None
-
-    @property
-    def is_acting(self) -> bool:
-        """Whether anything is done in the world because of what is in the log."""
-        return bool(self.options.sagas or self.options.is_correcting)
 
     async def publish(self, subject: str, payload: bytes) -> None:
         """Tell anyone on the bus. Raises `RetryableError` if it does not take it."""

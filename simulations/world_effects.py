@@ -1,15 +1,15 @@
 """A simulated process that acts: the outbox, its runners, and the network to the merchants' providers and endpoints."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import httpx
 
 from actors.effects import EffectRunner
-from domain.effects import Done, Effect, Failed, Port
+from domain.effects import Done, Effect, EffectKind, Failed, Port
 from domain.settings import EffectSettings
 from gateway.effects.ports import ports_of
-from simulations.virtual_loop import Process
 from simulations.world_site import Site, forget_files
 
 if TYPE_CHECKING:
@@ -42,26 +42,25 @@ class EffectsHost:
         forget_files(site, [path])
         self.outbox = world.wiring.outbox(path, world.feed)
         world.on_close(self.outbox.close)
-        payments = world.payments()
+        self._payments = world.payments()
         client = httpx.AsyncClient(transport=Wire(world), trust_env=False)
         ports = ports_of(world.tenants, client=client, clock=site.clock)
-        self._runs = [
-            world.spawn(
-                EffectRunner(
-                    self.outbox,
-                    {kind: WatchedPort(world, site.process, world.wiring.port(port)) for kind, port in ports.items()},
-                    submit=payments.submit,
-                    owner=site.new_id(),
-                    clock=site.clock,
-                    clock_s=world.loop.time,
-                    settings=SETTINGS,
-                    pause=self._pause,
-                    jitter=lambda: world.choices.of("jitter").below(JITTERS) / JITTERS,
-                    at_point=site.at_point,
-                ).run()
-            )
-            for _ in range(world.options.runners)
-        ]
+        self._runs = [world.spawn(self._runner(site.new_id(), ports).run()) for _ in range(world.options.runners)]
+
+    def _runner(self, name: str, ports: Mapping[EffectKind, Port]) -> EffectRunner:
+        world = self._site.world
+        return EffectRunner(
+            self.outbox,
+            {kind: WatchedPort(world, name, world.wiring.port(port)) for kind, port in ports.items()},
+            submit=self._payments.submit,
+            owner=name,
+            clock=self._site.clock,
+            clock_s=world.loop.time,
+            settings=SETTINGS,
+            pause=self._pause,
+            jitter=lambda: world.choices.of("jitter").below(JITTERS) / JITTERS,
+            at_point=self._site.at_point,
+        )
 
     async def _pause(self, seconds: float) -> None:
         """After production's pause the next turn waits for the log to grow, or a little while."""
@@ -84,13 +83,13 @@ class EffectsHost:
 class WatchedPort:
     """A port, of which it is noted what is under way."""
 
-    def __init__(self, world: "World", process: Process, port: Port) -> None:
+    def __init__(self, world: "World", runner: str, port: Port) -> None:
         self._world = world
-        self._process = process
+        self._runner = runner
         self._port = port
 
     async def perform(self, effect: Effect) -> Done | Failed:
-        checks, hand = self._world.checks.sagas, (self._process.name, self._process.incarnation, effect.key)
+        checks, hand = self._world.checks.sagas, (self._runner, effect.key)
         checks.begins(hand)
         try:
             return await self._port.perform(effect)

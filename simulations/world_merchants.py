@@ -71,7 +71,7 @@ def settings_of(tenant: str, choices: Choices) -> TenantSettings:
             on_timeout=choices.one_of((*get_args(OnTimeout), "refund", "refund", "refund")),
             on_late_success=choices.one_of(get_args(OnLateSuccess)),
             wait_s=2.0,
-            waits_max=1,
+            waits_max=3,
             attempts_max=4,
         ),
         notify=NotifySettings(url=f"https://{tenant}{_MERCHANT_HOST}/hook", secrets=(_SECRET,)),
@@ -107,10 +107,10 @@ class DrawnFates(Fates):
         return chosen - {"contradictory"} if self._faults.is_enabled("provider_never") else chosen
 
     def is_pending(self) -> bool:
-        return self._faults.happens("refund_slow", times=5)
+        return self._faults.happens("refund_slow", times=30)
 
     def fails_later(self) -> bool:
-        return self._faults.happens("refund_fails", times=5)
+        return self._faults.happens("refund_fails", times=30)
 
     def between(self, least: float, most: float) -> float:
         return least + (most - least) * self._faults.choices.of("between").below(100) / 100
@@ -157,8 +157,10 @@ class Merchants:
         )
         start = StartBody(payment_id=payment_id, amount_minor=AMOUNT_MINOR, currency="EUR", customer_id="cus_started")
         await submitted(payments, command_of(start, tenant, world.tenants[tenant], world.true_time(), Trace()))
+        # Many a customer pays when the deadline has passed.
+        await asyncio.sleep(choices.one_of((0.0, 4.0, 7.0)))
         for step in steps[_first(steps) :]:
-            await asyncio.sleep(choices.one_of((0.5, 0.0, 2.0, 4.0, 8.0)))
+            await asyncio.sleep(choices.one_of((0.5, 0.0, 2.0, 4.0)))
             try:
                 account.books.step(payment_id, step)
                 world.note("at_the_provider", f"{tenant} {payment_id} {step}")

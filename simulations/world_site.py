@@ -10,14 +10,15 @@ from actors.shard import Shard
 from domain.codec import Submission
 from domain.message import Reply
 from domain.settings import ShardSettings
+from simulations.faults import SELDOM, is_acting
 from simulations.virtual_loop import CrashedError, Process
 
 if TYPE_CHECKING:
     from simulations.world import World
 
 SKEWS_S = (0.0, 300.0, -300.0, 3_600.0)
-# Where deadlines are awaited: everything has to be over in bounded time.
-SHORT_SKEWS_S = (0.0, 20.0, -20.0, 60.0)
+# Where deadlines are awaited, each by the clock of one process and then another: it has to be over in bounded time.
+SHORT_SKEWS_S = (0.0, 5.0, -5.0, 15.0)
 # Small, so that eviction and snapshots happen in a short run.
 SETTINGS = ShardSettings(aggregates_max=500, snapshot_every=3)
 
@@ -44,7 +45,7 @@ class Site:
         self.world = world
         self.process = process
         self.kind = kind
-        skews_s = SHORT_SKEWS_S if world.is_acting else SKEWS_S
+        skews_s = SHORT_SKEWS_S if is_acting(world.options) else SKEWS_S
         self.skew_s = world.faults.delay_s(skews_s) if world.skews(kind) else 0.0
         self._made = 0
 
@@ -60,7 +61,7 @@ class Site:
         where = f"{self.kind}.{point}"
         if point == "before_append" and self.world.faults.happens("takeover", where):
             self.world.replace(self.process)
-        if self.world.faults.happens("crash", where):
+        if self.world.faults.happens("crash", where, times=10 if point in SELDOM else 1):
             self.world.note("crash", f"{self.process.name} at {point}")
             self.world.loop.kill(self.process)
             raise CrashedError(where)
