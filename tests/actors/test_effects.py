@@ -12,7 +12,7 @@ import pytest
 from actors.effects import EffectRunner
 from actors.payment_shard import KINDS
 from domain.codec import Submission
-from domain.effects import Done, Effect, Failed, RequestEffect, effect_key, not_asked
+from domain.effects import Done, Effect, Failed, RecordEffectOutcome, RequestEffect, effect_key, not_asked
 from domain.ids import stream_id
 from domain.message import Reply
 from domain.payment_saga import CONFLICT_SETTLES, RecordFact
@@ -188,6 +188,25 @@ async def test_of_two_runners_one_has_an_effect_in_hand(world: World) -> None:
     await second.settled()
 
     assert sorted(each.key for each in notify.asked) == [f"n{number}" for number in range(10)]
+
+
+async def test_an_outcome_that_comes_late_lets_nobody_begin_what_is_in_hand(world: World) -> None:
+    notify = Provider()
+    notify.is_free.clear()
+    runner = world.runner({"notify": notify})
+    world.request("n1")
+    await runner.turn()
+    await notify.is_asked.wait()
+    late = RecordEffectOutcome(step="", outcome="failed", retry_at=world.clock())
+    world.tell("n1", late, category="effect")
+
+    await runner.turn()
+    await asyncio.sleep(0)
+    assert len(notify.asked) == 1
+    notify.is_free.set()
+    await world.perform(runner)
+
+    assert notify.at_once_max == 1
 
 
 async def test_an_outcome_is_sent_until_it_is_durable(world: World) -> None:
