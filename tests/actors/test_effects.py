@@ -12,7 +12,7 @@ import pytest
 from actors.effects import EffectRunner
 from actors.payment_shard import KINDS
 from domain.codec import Submission
-from domain.effects import Done, Effect, Failed, RecordEffectOutcome, RequestEffect, effect_key, not_asked
+from domain.effects import Done, Effect, Failed, RequestEffect, effect_key, not_asked
 from domain.ids import stream_id
 from domain.message import Reply
 from domain.payment_saga import CONFLICT_SETTLES, RecordFact
@@ -172,41 +172,6 @@ async def test_a_crash_after_the_effect_leads_to_the_same_key_again_once_the_lea
     assert [each.key for each in notify.asked] == ["n1", "n1"]
     assert list(notify.done) == ["n1"]
     assert world.events("n1", category="effect") == ["effect.requested", "effect.performed"]
-
-
-async def test_of_two_runners_one_has_an_effect_in_hand(world: World) -> None:
-    notify = Provider()
-    notify.is_free.clear()
-    first, second = world.runner({"notify": notify}, "one"), world.runner({"notify": notify}, "two")
-    for number in range(10):
-        world.request(f"n{number}")
-    while await first.turn() or await second.turn():
-        pass
-    await second.turn()
-    notify.is_free.set()
-    await first.settled()
-    await second.settled()
-
-    assert sorted(each.key for each in notify.asked) == [f"n{number}" for number in range(10)]
-
-
-async def test_an_outcome_that_comes_late_lets_nobody_begin_what_is_in_hand(world: World) -> None:
-    notify = Provider()
-    notify.is_free.clear()
-    runner = world.runner({"notify": notify})
-    world.request("n1")
-    await runner.turn()
-    await notify.is_asked.wait()
-    late = RecordEffectOutcome(step="", outcome="failed", retry_at=world.clock())
-    world.tell("n1", late, category="effect")
-
-    await runner.turn()
-    await asyncio.sleep(0)
-    assert len(notify.asked) == 1
-    notify.is_free.set()
-    await world.perform(runner)
-
-    assert notify.at_once_max == 1
 
 
 async def test_an_outcome_is_sent_until_it_is_durable(world: World) -> None:
