@@ -253,14 +253,16 @@ class Index:
 
     def _gather(self, name: str, gathers: dict[int, Gather], found: list[AnyFound | None]) -> None:
         tenant = self._tenants.open(name)
-        # The position is read before the stores: what comes in between makes the answer newer than it says.
-        position = self._changes.projected(PAYMENTS)
+        announced = self._changes.projected(PAYMENTS)
         knowledge_position = self._changes.projected(DOCUMENTS)
         lag_ms = self.lag_ms()
         gone = self._withdrawals.ahead(name)
         passages = tenant.reader.passages(list(gathers.values()), self._questions)
         for (index, query), of_question in zip(gathers.items(), passages, strict=True):
-            payments, looked_up = tenant.reader.evidence(query)
+            # A projector may go on at any time: payments and their position are read while it cannot.
+            with tenant.payments.store.reading():
+                payments, looked_up = tenant.reader.evidence(query)
+                position = max(announced, tenant.payments.store.position())
             found[index] = Gathered(
                 position=query.speaks_from(position),
                 knowledge_position=knowledge_position,

@@ -184,11 +184,8 @@ class LogRecorder(SQLiteApplicationRecorder):
                 "owner=excluded.owner",
                 [(lease, owner) for lease in leases],
             )
-            epochs = {}
-            for lease in leases:
-                cursor.execute("SELECT epoch FROM leases WHERE lease=?", (lease,))
-                epochs[lease] = cursor.fetchone()[0]
-            return epochs
+            cursor.execute(f"SELECT lease, epoch FROM leases WHERE lease IN ({_marks(leases)})", tuple(leases))  # noqa: S608 - placeholders only
+            return dict(cursor.fetchall())
 
     def select_streams(self, floors: Mapping[str, int]) -> list[StoredEvent]:
         """The events of many streams (stream -> the version to start after), each stream in version order."""
