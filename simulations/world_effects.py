@@ -26,6 +26,7 @@ SETTINGS = EffectSettings(
     breaker_failures=3,
     breaker_open_s=2.0,
 )
+OUTBOX_FILE = "outbox.sqlite"
 POLL_S = 0.5
 NEVER_S = 3_600.0
 LATENCIES_S = (0.005, 0.02, 0.1, 0.5)
@@ -38,7 +39,7 @@ class EffectsHost:
     def __init__(self, site: Site) -> None:
         self._site = site
         world = site.world
-        path = world.directory / "projectors" / "outbox.sqlite"
+        path = world.directory / "projectors" / OUTBOX_FILE
         forget_files(site, [path])
         self.outbox = world.wiring.outbox(path, world.feed)
         world.on_close(self.outbox.close)
