@@ -53,6 +53,7 @@ FAULTS: dict[str, str] = {
     "refund_fails": "a refund fails after it succeeded",
     "endpoint_fails": "a merchant's endpoint refuses a notification, or takes it and does not say so",
     "publish_refused": "the bus does not take what is told to anyone",
+    "provider_at_once": "the provider does within one second what contradicts itself: its clock cannot order it",
 }
 # The points at which a process can be made to crash, by the process's kind.
 POINTS: dict[str, tuple[str, ...]] = {

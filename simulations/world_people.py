@@ -67,11 +67,13 @@ class Provider:
     def prepare(self) -> None:
         """What is in the log before the first process starts."""
         world = self._world
-        seed = world.told.choices.below(2**20)
+        seed, at_once = world.told.choices.below(2**20), self._at_once()
         for number, tenant in enumerate(world.tenants):
             if number and not world.told.happens("same_ids", times=10):
-                seed = world.told.choices.below(2**20)
-            self.traffic[tenant] = generate(seed=seed, payments=world.options.payments, start=_TOLD_FROM)
+                seed, at_once = world.told.choices.below(2**20), self._at_once()
+            self.traffic[tenant] = generate(
+                seed=seed, payments=world.options.payments, start=_TOLD_FROM, at_once=at_once
+            )
         self.plans = {tenant: self._plan(tenant) for tenant in world.tenants}
         first = next(iter(world.tenants))
         if world.told.is_enabled("old_schema"):
@@ -80,6 +82,11 @@ class Provider:
         if world.told.is_enabled("poison_event"):
             world.log.add(poison_events(first, self.traffic[first]))
             world.told.note("poison_event", "log")
+
+    def _at_once(self) -> list[int]:
+        """The payments of a tenant whose refund is pending and through in one second."""
+        payments = range(self._world.options.payments)
+        return [number for number in payments if self._world.told.happens("provider_at_once", times=10)]
 
     async def run(self) -> None:
         world = self._world
