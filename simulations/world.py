@@ -6,10 +6,11 @@ that was accepted must come to rest in bounded time. The same choices give the s
 
 import asyncio
 import contextvars
+import gc
 import hashlib
 import tempfile
-from collections.abc import Callable, Coroutine
-from contextlib import ExitStack
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -380,9 +381,22 @@ class World:
         self.log.close()
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """The garbage collector waits for the end of a run: it would go through all that lives, again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def simulate(options: Options, choices: Stream, wiring: Wiring = PRODUCTION) -> Outcome:
     """One run in a directory of its own, which is gone afterwards."""
     with ExitStack() as stack:
+        stack.enter_context(_uncollected())
         stack.enter_context(capture_logs())
         stack.enter_context(wiring.patched())
         stack.enter_context(replaced(projections.outbox, "PAGE_MAX", OUTBOX_PAGE_MAX))
