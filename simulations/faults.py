@@ -53,6 +53,7 @@ FAULTS: dict[str, str] = {
     "refund_fails": "a refund fails after it succeeded",
     "endpoint_fails": "a merchant's endpoint refuses a notification, or takes it and does not say so",
     "publish_refused": "the bus does not take what is told to anyone",
+    "evidence_old": "what a question found is told seconds later, when more may be known",
     "provider_at_once": "the provider does within one second what contradicts itself: its clock cannot order it",
 }
 # The points at which a process can be made to crash, by the process's kind.
@@ -63,14 +64,21 @@ POINTS: dict[str, tuple[str, ...]] = {
     "gateway": ("before_append", "after_append", "after_apply", "before_judging", "before_judged", "before_told"),
     "effects": ("before_claim", "after_effect"),
 }
-# Points that are passed so seldom that a crash there is made likelier.
-SELDOM = ("after_effect", "before_judging", "before_judged", "before_told")
+# Points that are passed so seldom that a crash there is made so many times as likely.
+SELDOM = {
+    "after_vectors": 5,
+    "after_words": 5,
+    "after_effect": 10,
+    "before_judging": 20,
+    "before_judged": 20,
+    "before_told": 30,
+}
 RATES_PERMILLE = (3, 10, 30, 100)
 ENABLED_PERMILLE = 350
 # What only those worlds can meet in which something is done, which are few.
 OF_ACTING = (
     *("provider_down", "call_refused", "call_errs", "call_hangs"),
-    *("refund_slow", "refund_fails", "endpoint_fails", "publish_refused"),
+    *("refund_slow", "refund_fails", "endpoint_fails", "publish_refused", "evidence_old"),
 )
 ENABLED_OF_ACTING_PERMILLE = 600
 

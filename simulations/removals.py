@@ -27,16 +27,21 @@ from projections.answer_ledger import AnswerStore
 from projections.feed import Feed, LogEntry
 from projections.outbox import Claimed, Outbox, Room
 from projections.payment_view import PaymentStore
+from simulations.faults import Options, is_acting
 from simulations.world_effects import OUTBOX_FILE
 from simulations.world_wiring import Wiring, replaced
 
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True):
-    """A mechanism, what goes wrong without it, and the wiring of a node that lacks it."""
+    """A mechanism, what goes wrong without it, and the wiring of a node that lacks it.
+
+    `is_in` says in which worlds there is such a mechanism at all: no other misses it.
+    """
 
     mechanism: str
     without: str
     wiring: Wiring
+    is_in: Callable[[Options], bool] = lambda options: True
 
 
 def _without_fencing(recorder: type[Any]) -> type[Any]:
@@ -211,20 +216,24 @@ REMOVALS: tuple[Removal, ...] = (
         mechanism="idempotency keys",
         without="what was done and not answered is done again",
         wiring=Wiring(port=_Keyless),
+        is_in=is_acting,
     ),
     Removal(
         mechanism="effect leases",
         without="an effect is begun while it is under way",
         wiring=Wiring(outbox=_Leaseless),
+        is_in=is_acting,
     ),
     Removal(
         mechanism="durable timers",
         without="a payment whose deadline passes after a restart is forgotten",
         wiring=Wiring(outbox=_Timerless),
+        is_in=is_acting,
     ),
     Removal(
         mechanism="overtaken answers",
         without="an answer that is behind when it is entered is not corrected",
         wiring=Wiring(patched=_without_overtaken),
+        is_in=lambda options: options.is_correcting,
     ),
 )

@@ -236,6 +236,8 @@ class SimulatedEndpoint:
             except (FencedError, RetryableError) as error:
                 world.settle(answered, error=RetryableError(f"{process.name}: {error.reason}"))
                 return
+            if method == "query" and world.options.is_correcting and world.faults.happens("evidence_old", times=9):
+                await asyncio.sleep(world.faults.delay_s((0.5, 1.0, 2.0, 4.0)))
             if not world.faults.happens("call_lost", f"{method} on its way back"):
                 world.settle(answered, result=served)
 

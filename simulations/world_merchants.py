@@ -233,7 +233,7 @@ class Merchants:
             return Reply(status=httpx.codes.SERVICE_UNAVAILABLE, body=b"")
         if heard.setdefault(notification_id, body) != body:
             self._world.checks.violated("effects", f"{tenant}: {notification_id} is two notifications")
-        return Reply(status=httpx.codes.NO_CONTENT, body=b"", hangs=faults.happens("endpoint_fails", "after", times=9))
+        return Reply(status=httpx.codes.NO_CONTENT, body=b"", hangs=faults.happens("endpoint_fails", "after", times=20))
 
 
 def _first(steps: list[str]) -> int:

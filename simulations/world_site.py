@@ -61,7 +61,7 @@ class Site:
         where = f"{self.kind}.{point}"
         if point == "before_append" and self.world.faults.happens("takeover", where):
             self.world.replace(self.process)
-        if self.world.faults.happens("crash", where, times=10 if point in SELDOM else 1):
+        if self.world.faults.happens("crash", where, times=SELDOM.get(point, 1)):
             self.world.note("crash", f"{self.process.name} at {point}")
             self.world.loop.kill(self.process)
             raise CrashedError(where)
