@@ -15,7 +15,8 @@ demo: setup ## run the whole stack on disordered webhooks and watch an answer be
 
 test: setup ## run every test
 	.venv/bin/python -m pytest -m "not model and not stack" --numprocesses auto
-	.venv/bin/python -m pytest -m "model or stack"
+	.venv/bin/python -m pytest -m "model or stack" --ignore tests/stack --numprocesses auto --dist loadfile
+	.venv/bin/python -m pytest -m "model or stack" tests/stack
 
 check: lint types unit ## what to run before a commit: lint, types and the tests that need no stack
 

@@ -60,6 +60,13 @@ class ChangeLog:
                 self._next += 1
                 self._news.notify_all()
 
+    def announce(self, projection: str, position: int, changed: dict[str, list[str]]) -> None:
+        """Something changed by another hand than a projector's turn."""
+        with self._news:
+            self._changes.append(Change(projection=projection, position=position, changed=changed))
+            self._next += 1
+            self._news.notify_all()
+
     def projected(self, projection: str) -> int:
         """The position that a projection has reached."""
         with self._news:

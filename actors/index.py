@@ -1,16 +1,19 @@
 """What an index shard is made of, without threads: aggregates, projections turn by turn, queries, changes."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 import structlog
 
+from actors import generation_requests
+from actors.builder import Builder
 from actors.changes import AwaitChanges, ChangeLog
 from actors.shard import Kind, Shard
-from actors.tenants import Tenant, Tenants
+from actors.tenants import Part, Tenant, Tenants
 from actors.withdrawals import Withdrawals
 from domain.codec import decode_submissions, encode_replies
 from domain.document import Document, DocumentDecider
@@ -18,9 +21,11 @@ from domain.errors import FencedError
 from domain.index_generation import Index as Generations
 from domain.index_generation import IndexDecider
 from projections import knowledge, payment_view
+from projections.code_version import code_of
 from projections.embedder import TextEmbedder
 from projections.feed import Feed, LogEntry
 from projections.projector import Projector, Step, TenantStore
+from projections.rebuild import Bounds
 from projections.retrieval import AnyFound, AnyQuery, DocumentFound, Gather, Gathered, GetDocument, NotYet
 from projections.store import Store
 
@@ -33,6 +38,8 @@ Projection = Literal["payments", "documents"]
 PAYMENTS: Projection = "payments"
 DOCUMENTS: Projection = "documents"
 PROJECTIONS: tuple[Projection, ...] = (PAYMENTS, DOCUMENTS)
+# What the builder announces is told as a projection's change, and belongs to none.
+GENERATIONS = "generations"
 
 log = structlog.get_logger("index")
 
@@ -60,25 +67,29 @@ class _Projection:
         topics: tuple[str, ...],
         checkpoint: Store,
         tenants: Tenants,
-        store_of: Callable[[Tenant], TenantStore],
+        part: Part,
         on_parked: Callable[[LogEntry, str], None],
         at_point: Callable[[str], None],
     ) -> None:
         self.feed = feed
         self.checkpoint = checkpoint
-        self.store_of = store_of
+        self.part = part
         self.applied = 0
         # What lies below was visible before this start: to apply it again, after a loss, makes nothing visible.
         self.was_visible_to = checkpoint.position()
+        # Held for a turn. Whoever holds it between two turns has the projection stand still.
+        self.turning = threading.Lock()
+        # The tenants that a turn applies to stay open until it is over.
+        self.pins = ExitStack()
 
         def open_store(name: str) -> TenantStore | None:
-            return store_of(tenants.open(name)) if tenants.is_here(name) else None
+            return part.store_of(self.pins.enter_context(tenants.pinned(name))) if tenants.is_here(name) else None
 
         self.projector = Projector(
             feed,
             topics=topics,
             store_of=open_store,
-            position=tenants.resume_position(checkpoint, store_of),
+            position=tenants.resume_position(checkpoint, part),
             on_parked=on_parked,
             at_point=at_point,
         )
@@ -96,6 +107,7 @@ class Index:
         name: this shard's name in the files of its checkpoints, e.g. `0of1`.
         incarnation: another one at every start.
         clock_s: a monotonic clock.
+        give_way: called by the builder after every small piece of work.
         at_point: called with the name of each point at which a crash matters; tests and simulations hook in here.
         on_visible: told of the events that questions find from now on, and did not find before.
     """
@@ -111,6 +123,7 @@ class Index:
         name: str,
         incarnation: str,
         clock_s: Callable[[], float],
+        give_way: Callable[[], None] = lambda: None,
         at_point: Callable[[str], None] = lambda point: None,
         on_visible: Callable[[Projection, Sequence[LogEntry]], None] = lambda projection, entries: None,
     ) -> None:
@@ -127,9 +140,14 @@ class Index:
         self._fenced: FencedError | None = None
         self.parked = 0
         topics = {PAYMENTS: payment_view.TOPICS, DOCUMENTS: knowledge.TOPICS}
-        stores: dict[str, Callable[[Tenant], TenantStore]] = {
-            PAYMENTS: lambda tenant: tenant.payments,
-            DOCUMENTS: lambda tenant: tenant.knowledge,
+        parts = {
+            PAYMENTS: Part(
+                file="facts.sqlite",
+                layout=payment_view.LAYOUT,
+                code=code_of(payment_view.__name__),
+                store_of=lambda tenant: tenant.payments,
+            ),
+            DOCUMENTS: Part(file="knowledge.sqlite", layout=knowledge.LAYOUT, store_of=lambda tenant: tenant.knowledge),
         }
         self._projections = {
             projection: _Projection(
@@ -140,12 +158,21 @@ class Index:
                     "CREATE TABLE IF NOT EXISTS tenants (tenant TEXT PRIMARY KEY, position INTEGER NOT NULL)",
                 ),
                 self._tenants,
-                stores[projection],
+                parts[projection],
                 self._on_parked,
                 at_point,
             )
             for projection in PROJECTIONS
         }
+        self.builder = Builder(
+            self._tenants,
+            feed=feed_of(),
+            decide=self.handle,
+            live=self,
+            questions=questions,
+            give_way=give_way,
+            at_point=at_point,
+        )
 
         documents = self._projections[DOCUMENTS]
         self._withdrawals.read(documents.feed, documents.projector.position)
@@ -161,6 +188,10 @@ class Index:
     def changes(self, wanted: bytes) -> bytes:
         """Wait for what the projectors change: `AwaitChanges` in, `Changes` out."""
         return _encode(self._changes.after(msgspec.msgpack.decode(wanted, type=AwaitChanges)))
+
+    def generations(self, request: bytes) -> bytes:
+        """What an operator asks about generations: `GenerationRequest` in, `GenerationReply` out."""
+        return generation_requests.serve(self.builder, request)
 
     def position(self, projection: Projection) -> int:
         """How far a projection is."""
@@ -181,14 +212,15 @@ class Index:
         Raises:
             FencedError: another process owns the files now, and nothing will ever be applied here again.
         """
+        of = self._projections[projection]
         try:
-            return self._turn(projection)
+            with of.turning, of.pins:
+                return self._turn(projection, of)
         except FencedError as error:
             self._fenced = error
             raise
 
-    def _turn(self, projection: Projection) -> Turn:
-        of = self._projections[projection]
+    def _turn(self, projection: Projection, of: _Projection) -> Turn:
         step = of.projector.run_once()
         # Told before anything else can fail: what changed and is not told would stay in the caches.
         self._changes.reached(
@@ -201,11 +233,31 @@ class Index:
         self._on_visible(projection, [entry for entry in step.visible if entry.position > of.was_visible_to])
         if step.changed:
             self._at_point("before_checkpoint")
-            self._tenants.checkpoint(of.checkpoint, step, of.store_of)
+            self._tenants.checkpoint(of.checkpoint, step, of.part)
         turn = Turn(step=step, head=of.feed.head())
         if projection == PAYMENTS:
             self._note_lag(turn)
         return turn
+
+    def bounds(self, tenant: Tenant) -> Bounds:
+        """How far a tenant's live stores are: what is applied there is announced, or is by the turn under way."""
+        return Bounds(
+            payments=max(self.position(PAYMENTS), tenant.payments.store.position()),
+            documents=max(self.position(DOCUMENTS), tenant.knowledge.store.position()),
+        )
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Nothing is projected meanwhile; questions are answered as ever. Waits for the turns under way.
+
+        Documents first: their turn may embed for long, and payments do not wait for that.
+        """
+        with self._projections[DOCUMENTS].turning, self._projections[PAYMENTS].turning:
+            yield
+
+    def announce(self, position: int, changed: dict[str, list[str]]) -> None:
+        """Tell whoever keeps answers that what they rest on is another now."""
+        self._changes.announce(GENERATIONS, position, changed)
 
     def _note_lag(self, turn: Turn) -> None:
         if not turn.is_behind:
@@ -246,33 +298,46 @@ class Index:
         if isinstance(query, Gather):
             return None
         gone = self._withdrawals.ahead(query.tenant) if isinstance(query, GetDocument) else frozenset()
-        found = self._tenants.open(query.tenant).reader.look_up(query, position)
+        with self._tenants.pinned(query.tenant) as tenant:
+            found = tenant.reader.look_up(query, position)
         if isinstance(found, DocumentFound) and found.document is not None and found.document.document_id in gone:
             return DocumentFound(position=found.position, document=None)
         return found
 
     def _gather(self, name: str, gathers: dict[int, Gather], found: list[AnyFound | None]) -> None:
-        tenant = self._tenants.open(name)
+        # These are read before the generation is taken: one that is replaced meanwhile has all up to here.
         announced = self._changes.projected(PAYMENTS)
         knowledge_position = self._changes.projected(DOCUMENTS)
         lag_ms = self.lag_ms()
         gone = self._withdrawals.ahead(name)
-        passages = tenant.reader.passages(list(gathers.values()), self._questions)
-        for (index, query), of_question in zip(gathers.items(), passages, strict=True):
-            # A projector may go on at any time: payments and their position are read while it cannot.
-            with tenant.payments.store.reading():
-                payments, looked_up = tenant.reader.evidence(query)
-                position = max(announced, tenant.payments.store.position())
-            found[index] = Gathered(
-                position=query.speaks_from(position),
-                knowledge_position=knowledge_position,
-                generation=tenant.generation,
-                lag_ms=lag_ms,
-                payments=payments,
-                passages=[each for each in of_question if query.is_past or each.document_id not in gone],
-                looked_up=looked_up,
-                resolved=tenant.reader.resolved(query),
-            )
+        with self._tenants.pinned(name) as tenant:
+            queries = list(gathers.values())
+            # Vectors of another model say nothing about a question: rather no passage than any.
+            speaks = self.builder.speaks(tenant)
+            passages = tenant.reader.passages(queries, self._questions) if speaks else [[] for _ in queries]
+            for (index, query), of_question in zip(gathers.items(), passages, strict=True):
+                # A projector may go on at any time: payments and their position are read while it cannot.
+                with tenant.payments.store.reading():
+                    payments, looked_up = tenant.reader.evidence(query)
+                    position = max(announced, tenant.payments.store.position())
+                found[index] = Gathered(
+                    position=query.speaks_from(position),
+                    knowledge_position=knowledge_position,
+                    generation=tenant.generation,
+                    lag_ms=lag_ms,
+                    payments=payments,
+                    passages=[each for each in of_question if query.is_past or each.document_id not in gone],
+                    looked_up=looked_up,
+                    resolved=tenant.reader.resolved(query),
+                )
+
+    def close_oldest(self) -> None:
+        """Close the tenants that nobody has read for longest, above the number that may be open."""
+        self._tenants.close_oldest()
+
+    def open_count(self) -> int:
+        """How many tenants are open."""
+        return self._tenants.open_count()
 
     def lag_ms(self) -> int:
         """For how long payments have been behind the log; 0 if they are not."""

@@ -4,6 +4,7 @@ Payments never wait for an embedding: documents have a projector and a thread of
 """
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ from actors.shard import Shard
 from actors.tenants import Tenants
 from domain.codec import decode_recorded_at
 from domain.errors import FencedError
-from domain.settings import ShardSettings
+from domain.settings import IndexSettings, ShardSettings
 from domain.sharding import bucket_of, buckets_of_shard, shard_of, tenant_bucket_of
 from projections.delays import DelayMeter
 from projections.embedder import Embedder, EmbeddingCache
@@ -32,6 +33,11 @@ from projections.questions import QuestionCache
 POLL_MIN_S = 0.005
 POLL_MAX_S = 0.05
 BACKOFF_S = 0.5
+# How long until a build that another process began is noticed; one that is asked for here begins at once.
+BUILD_POLL_S = 0.5
+SWITCH_INTERVAL_S = 0.0005
+# The builder rests as long as it worked, at most this long at a time: it has half a core at most.
+REST_MAX_S = 0.1
 
 log = structlog.get_logger("index")
 
@@ -51,6 +57,7 @@ class IndexPlace(msgspec.Struct, frozen=True, kw_only=True):
     shard_count: int
     model: str
     settings: ShardSettings = ShardSettings()
+    index: IndexSettings = IndexSettings()
 
 
 def index_shard_of(tenant: str, shard_count: int) -> int:
@@ -64,6 +71,8 @@ class IndexShard:
     def __init__(self, place: bytes) -> None:
         at = msgspec.msgpack.decode(place, type=IndexPlace)
         data = Path(at.data)
+        # A thread that computes lets go of the interpreter after this, not after 5 ms: a question takes it many times.
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         # Documents are embedded on as many cores as this shard's part of the machine has; a question needs one.
         model = Embedder(Path(at.model), threads=max(1, (os.cpu_count() or 1) // at.shard_count))
         self._delays = DelayMeter()
@@ -86,6 +95,7 @@ class IndexShard:
                 embedder=EmbeddingCache(model, data / "embeddings.sqlite"),
                 decide=decide,
                 feed=feed_at(at.log),
+                settings=at.index,
             ),
             questions=QuestionCache(model),
             feed_of=lambda: feed_at(at.log),
@@ -93,11 +103,13 @@ class IndexShard:
             name=f"{at.shard}of{at.shard_count}",
             incarnation=new_id(),
             clock_s=time.monotonic,
+            give_way=_GivingWay(),
             on_visible=self._measure,
         )
         self._news = {projection: threading.Event() for projection in PROJECTIONS}
         for projection in PROJECTIONS:
             threading.Thread(target=self._project, args=(projection,), name=projection, daemon=True).start()
+        threading.Thread(target=self._build, args=(at.index.inspect_every_s,), name="builder", daemon=True).start()
 
     def handle(self, batch: bytes) -> bytes:
         """Commands in, replies out. Raises `FencedError` once another host has taken over."""
@@ -119,6 +131,10 @@ class IndexShard:
         meter, name = self._delays, tenant.decode()
         return msgspec.msgpack.encode(meter.of_tenant(name, PROJECTIONS) if name else meter.of_all(PROJECTIONS))
 
+    def generations(self, request: bytes) -> bytes:
+        """What an operator asks about generations: `GenerationRequest` in, `GenerationReply` out."""
+        return self._index.generations(request)
+
     def ping(self, _: bytes = b"") -> bytes:
         """A `Health`. Raises `FencedError` once fenced: a host that can commit no more is to be replaced."""
         index = self._index
@@ -129,6 +145,8 @@ class IndexShard:
             "applied_payments": float(index.applied(PAYMENTS)),
             "applied_documents": float(index.applied(DOCUMENTS)),
             "lag_ms": float(index.lag_ms()),
+            "tenants_open": float(index.open_count()),
+            **as_numbers(index.builder.stats),
         }
         return msgspec.msgpack.encode(Health(pid=os.getpid(), stats=stats))
 
@@ -162,6 +180,40 @@ class IndexShard:
             pause_s = POLL_MIN_S if turn.step.applied else min(pause_s * 2, POLL_MAX_S)
             if not turn.is_behind:
                 news.wait(pause_s)
+
+    def _build(self, inspect_every_s: float) -> None:
+        """The builder's thread, for as long as the process lives. What fails is tried again."""
+        builder = self._index.builder
+        idle = threading.Event()
+        inspected_s = time.monotonic()
+        while True:
+            try:
+                self._index.close_oldest()
+                if builder.step():
+                    continue
+                if time.monotonic() - inspected_s > inspect_every_s:
+                    builder.inspect_open()
+                    inspected_s = time.monotonic()
+            except FencedError as error:
+                log.warning("builder_fenced", reason=error.reason)
+                return
+            except Exception:
+                # As above.
+                log.exception("build_failed")
+                idle.wait(BACKOFF_S)
+            builder.wait(BUILD_POLL_S)
+
+
+class _GivingWay:
+    """Rests after a piece of work for as long as that took. One thread calls it."""
+
+    def __init__(self) -> None:
+        self._never = threading.Event()
+        self._rested_s = time.perf_counter()
+
+    def __call__(self) -> None:
+        self._never.wait(min(time.perf_counter() - self._rested_s, REST_MAX_S))
+        self._rested_s = time.perf_counter()
 
 
 def _note(projection: Projection, turn: Turn, took_s: float) -> None:

@@ -8,7 +8,7 @@ import msgspec
 
 from actors.journal import Journal
 from actors.log import log_at
-from actors.shard import Kind, Shard, Stats
+from actors.shard import Kind, Shard
 from domain.codec import decode_submissions, encode_replies
 from domain.conversation import Conversation, ConversationDecider
 from domain.effects import Errand, ErrandDecider
@@ -81,6 +81,6 @@ class PaymentShard:
         return msgspec.msgpack.encode(Health(pid=os.getpid(), stats=as_numbers(self._shard.stats)))
 
 
-def as_numbers(stats: Stats) -> dict[str, float]:
+def as_numbers(stats: msgspec.Struct) -> dict[str, float]:
     """The counters by name."""
     return {name: float(getattr(stats, name)) for name in stats.__struct_fields__}

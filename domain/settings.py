@@ -85,6 +85,23 @@ class ShardSettings(Settings, frozen=True, kw_only=True):
     snapshot_every: int = 100
 
 
+class IndexSettings(Settings, frozen=True, kw_only=True):
+    """The tenants' directories.
+
+    Args:
+        tenants_open_max: how many tenants' files an index shard keeps open; each takes about eight open files.
+        inspect_every_s: how often the indexes of open tenants are looked at for passages that they lost.
+    """
+
+    tenants_open_max: int = 100
+    inspect_every_s: float = 3_600.0
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` if nothing could be open."""
+        if self.tenants_open_max < 1 or not self.inspect_every_s > 0:
+            raise ValueError("index: tenants_open_max: at least 1, and inspect_every_s: above 0")
+
+
 class AskSettings(Settings, frozen=True, kw_only=True):
     """Answering.
 
@@ -371,6 +388,7 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
         store: the log.
         ray: the processes that do the work.
         shard: each of those that decide.
+        index: the tenants' directories.
         ask: answering.
         composer: the language model that may word answers.
         effects: what is done in the world.
@@ -387,6 +405,7 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     store: StoreSettings = StoreSettings()
     ray: RaySettings = RaySettings()
     shard: ShardSettings = ShardSettings()
+    index: IndexSettings = IndexSettings()
     ask: AskSettings = AskSettings()
     composer: ComposerSettings = ComposerSettings()
     effects: EffectSettings = EffectSettings()

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from actors.builder import GENERATION_KEY
 from actors.changes import Change
 from actors.index import DOCUMENTS, PAYMENTS
 from domain.answer import AnswerRecord, Basis, CitedDocument, stated
@@ -115,6 +116,7 @@ class Asker:
         self._clock = clock
         self._new_id = new_id
         self._lanes: dict[str, Lane] = {}
+        self._busy: set[Lane] = set()
         self.cache: AnswerCache[AnswerJson] = AnswerCache(settings.cache_entries_max)
 
     def on_change(self, change: Change) -> None:
@@ -222,7 +224,9 @@ class Asker:
             RetryableError: the index shard does not answer.
         """
         call = self._call_of(tenant)
-        lane = self._lanes.setdefault(tenant, Lane(call, self._settings.linger_ms / 1000))
+        lane = self._lanes.get(tenant)
+        if lane is None:
+            lane = self._lanes[tenant] = Lane(call, self._settings.linger_ms / 1000, self._busy)
         found = await lane.ask(query)
         if isinstance(found, NotYet):
             needed = (PAYMENTS, DOCUMENTS) if query.top_k else (PAYMENTS,)
@@ -360,7 +364,9 @@ def _answer_json(record: AnswerRecord, written: _Written, as_of: datetime) -> An
 
 
 def _dependencies(tenant: str, gathered: Gathered) -> dict[Dependency, int]:
-    """Whatever, if it changed, could change the answer: the payments looked up, found or not, and the documents."""
+    """Whatever, if it changed, could change the answer: payments looked up, found or not, documents, the generation."""
     depends_on: dict[Dependency, int] = {(tenant, each): gathered.position for each in gathered.looked_up}
     depends_on[tenant, KNOWLEDGE] = gathered.knowledge_position
+    # Told when another is promoted: an answer of a retired generation is neither served nor kept any more.
+    depends_on[tenant, f"{GENERATION_KEY}{gathered.generation}"] = gathered.position
     return depends_on

@@ -208,6 +208,26 @@ def load(
         raise typer.Exit(1)
 
 
+@app.command()
+def rebuild(
+    tenant: str,
+    rollback: Annotated[bool, typer.Option("--rollback", help="go back to the generation before instead")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="until it is active; status 1 if it was given up")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="kept in the log")] = "operator",
+    gateway: Gateway = GATEWAY,
+    api_key: ApiKey = API_KEY,
+) -> None:
+    """Build the tenant's index anew beside the one that answers, check it, and let it take its place."""
+    from gateway.rebuilding import follow
+
+    place = f"{gateway}/v1/{tenant}/generations"
+    with one_line_errors():
+        found = request("POST", f"{place}/rollback" if rollback else place, api_key, json={"reason": reason})
+        if wait:
+            found = follow(found, look=lambda: request("GET", place, api_key), talk=talk)
+    data.print_json(data=found)
+
+
 quarantine = typer.Typer(name="quarantine", help="What could not be taken in, why, and again.", no_args_is_help=True)
 app.add_typer(quarantine)
 

@@ -17,8 +17,11 @@ from gateway.sources import without_secrets
 
 # Queries and listeners beside commands; the long waits of listeners have threads of their own.
 INDEX_HOSTING = Hosting(
-    groups={"queries": 4, "listeners": 4}, methods={"query": "queries", "delays": "queries", "changes": "listeners"}
+    groups={"queries": 4, "listeners": 4, "operators": 1},
+    methods={"query": "queries", "delays": "queries", "changes": "listeners", "generations": "operators"},
 )
+
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def host_specs(settings: NodeSettings, data: Path, *, log: str, nats_url: str, model: Path) -> list[HostSpec]:
@@ -31,31 +34,13 @@ def host_specs(settings: NodeSettings, data: Path, *, log: str, nats_url: str, m
         nats_url: where the stream is.
         model: the directory of the embedding model.
     """
-    encode = msgspec.msgpack.encode
-    shards, indexes = settings.ray.payment_shards, settings.ray.index_shards
+    indexes = settings.ray.index_shards
     specs = [
-        HostSpec(
-            name=f"{PAYMENT_ROLE}-{shard}",
-            telemetry=_telemetry(settings, data, f"{PAYMENT_ROLE}-{shard}"),
-            hosted=PaymentShard,
-            place=encode(
-                ShardPlace(
-                    log=log,
-                    shard=shard,
-                    shard_count=shards,
-                    settings=settings.shard,
-                )
-            ),
-            hosting=Hosting(),
-        )
-        for shard in range(shards)
-    ]
-    specs += [
         HostSpec(
             name=f"{INDEX_ROLE}-{shard}",
             telemetry=_telemetry(settings, data, f"{INDEX_ROLE}-{shard}"),
             hosted=IndexShard,
-            place=encode(
+            place=_encode(
                 IndexPlace(
                     data=str(data),
                     log=log,
@@ -63,6 +48,7 @@ def host_specs(settings: NodeSettings, data: Path, *, log: str, nats_url: str, m
                     shard_count=indexes,
                     model=str(model),
                     settings=settings.shard,
+                    index=settings.index,
                 )
             ),
             hosting=INDEX_HOSTING,
@@ -74,12 +60,12 @@ def host_specs(settings: NodeSettings, data: Path, *, log: str, nats_url: str, m
             name=f"intake-{number}",
             telemetry=_telemetry(settings, data, f"intake-{number}"),
             hosted=IntakeHost,
-            place=encode(
+            place=_encode(
                 IntakePlace(
                     name=f"intake-{number}",
                     data=str(data),
                     nats_url=nats_url,
-                    payment_shards=shards,
+                    payment_shards=settings.ray.payment_shards,
                     index_hosts=tuple(f"{INDEX_ROLE}-{number}" for number in range(indexes)),
                     tenants=without_secrets(settings.tenants),
                     intakes=settings.ray.intakes,
@@ -90,7 +76,21 @@ def host_specs(settings: NodeSettings, data: Path, *, log: str, nats_url: str, m
         )
         for number in range(settings.ray.intakes)
     ]
-    return specs
+    return [*_payment_specs(settings, data, log), *specs]
+
+
+def _payment_specs(settings: NodeSettings, data: Path, log: str) -> list[HostSpec]:
+    count = settings.ray.payment_shards
+    return [
+        HostSpec(
+            name=f"{PAYMENT_ROLE}-{shard}",
+            telemetry=_telemetry(settings, data, f"{PAYMENT_ROLE}-{shard}"),
+            hosted=PaymentShard,
+            place=_encode(ShardPlace(log=log, shard=shard, shard_count=count, settings=settings.shard)),
+            hosting=Hosting(),
+        )
+        for shard in range(count)
+    ]
 
 
 def _telemetry(settings: NodeSettings, data: Path, host: str) -> Telemetry:

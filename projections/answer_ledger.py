@@ -6,9 +6,11 @@ stays until it is judged.
 """
 
 import threading
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
+from weakref import WeakValueDictionary, finalize
 
 import msgspec
 
@@ -34,6 +36,9 @@ _LINK = tag_of(PaymentLinked)
 _ANSWERS = tuple(tag_of(each) for each in (AnswerGiven, AnswerRepeated, AnswerInvalidated, AnswerReinstated))
 _CHAT = tag_of(MessageAnswered)
 TOPICS = (*_ANSWERS, _FACT, _LINK, _CHAT)
+
+# There may be thousands of tenants, and each takes three open files.
+STORES_OPEN_MAX = 100
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS relied (
@@ -255,14 +260,24 @@ class AnswerLedger:
         self._feed = feed
         self._directory = directory
         self._lock = threading.RLock()
-        self._open: dict[str, AnswerStore] = {}
+        # Those that were used last are held here. Any other is closed when whoever has it lets go of it, and until
+        # then it is the tenant's only one: opened twice, the first would be fenced.
+        self._recent: OrderedDict[str, AnswerStore] = OrderedDict()
+        self._alive: WeakValueDictionary[str, AnswerStore] = WeakValueDictionary()
 
     def store(self, tenant: str) -> AnswerStore:
         """The tenant's store."""
         with self._lock:
-            if tenant not in self._open:
-                self._open[tenant] = AnswerStore(self._directory / tenant / "answers.sqlite")
-            return self._open[tenant]
+            store = self._alive.get(tenant)
+            if store is None:
+                store = AnswerStore(self._directory / tenant / "answers.sqlite")
+                finalize(store, store.store.close)
+                self._alive[tenant] = store
+            self._recent[tenant] = store
+            self._recent.move_to_end(tenant)
+            while len(self._recent) > STORES_OPEN_MAX:
+                self._recent.popitem(last=False)
+            return store
 
     def answer(self, tenant: str, answer_id: str) -> AnswerFound | None:
         """The answer, `None` if it was never given."""
@@ -311,8 +326,10 @@ class AnswerLedger:
     def close(self) -> None:
         """Close every tenant's store."""
         with self._lock:
-            while self._open:
-                self._open.popitem()[1].close()
+            for store in list(self._alive.values()):
+                store.close()
+            self._recent.clear()
+            self._alive.clear()
 
 
 def _judged(record: AnswerRecord) -> Sequence[StatedPayment]:

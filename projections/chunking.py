@@ -41,7 +41,7 @@ _ABBREVIATIONS = frozenset(
 
 
 class Chunk(msgspec.Struct, frozen=True, kw_only=True):
-    """One passage of one version of a document. `text` is `original[start:end]`, to the character.
+    """One passage of one version of a document.
 
     `heading` is the document's title and the headings above the passage, joined with ` > `. `digest` is the SHA-256
     (hex) of `embedded`: equal digests have equal vectors, whatever the version. `chunk_id` is made of the document's id
@@ -51,17 +51,22 @@ class Chunk(msgspec.Struct, frozen=True, kw_only=True):
     chunk_id: str
     document_id: str
     version: int
-    ordinal: int
     heading: str
     text: str
-    start: int
-    end: int
     digest: str
 
     @property
     def embedded(self) -> str:
         """What the embedder is given: the passage under its heading."""
         return _embedded(self.heading, self.text)
+
+
+class PlacedChunk(Chunk, frozen=True, kw_only=True):
+    """A passage with its place: it is the document's `ordinal`th, and its `text` is `original[start:end]`."""
+
+    ordinal: int
+    start: int
+    end: int
 
 
 class _Section(msgspec.Struct):
@@ -84,14 +89,14 @@ def document_of(chunk_id: str) -> str:
 
 def chunks(
     document_id: str, version: int, title: str, text: str, *, text_format: TextFormat = "markdown"
-) -> list[Chunk]:
+) -> list[PlacedChunk]:
     """The passages of a document, in its order, without overlap; none only if it is blank.
 
     A passage has about `CHARS_TARGET` and at most `CHARS_MAX` characters, stays within its section, and ends where a
     sentence ends; only a sentence longer than `CHARS_MAX` is cut. YAML front matter is no passage. In plain text no
     line is a heading.
     """
-    found: list[Chunk] = []
+    found: list[PlacedChunk] = []
     repetitions: Counter[str] = Counter()
     for section in _sections(text, is_plain=text_format == "plain"):
         heading = _heading(title, section.path)
@@ -99,7 +104,7 @@ def chunks(
             passage = text[start:end]
             digest = sha256(_embedded(heading, passage).encode()).hexdigest()
             found.append(
-                Chunk(
+                PlacedChunk(
                     chunk_id=chunk_id(document_id, digest, repetitions[digest]),
                     document_id=document_id,
                     version=version,

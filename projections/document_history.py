@@ -111,9 +111,17 @@ class DocumentHistory:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._lock = threading.Lock()
-        uri = f"{path.resolve().as_uri()}?mode=ro"
-        self._connection = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
+        self._opened: sqlite3.Connection | None = None
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        """Opened for the first question about the past: most tenants are never asked one."""
+        if self._opened is None:
+            uri = f"{self._path.resolve().as_uri()}?mode=ro"
+            self._opened = sqlite3.connect(uri, uri=True, check_same_thread=False, isolation_level=None)
+        return self._opened
 
     def query(
         self,
@@ -157,7 +165,8 @@ class DocumentHistory:
 
     def close(self) -> None:
         with self._lock:
-            self._connection.close()
+            if self._opened is not None:
+                self._opened.close()
 
 
 def _best(keys: Sequence[tuple[str, int, str]], cosines: Vectors, tally: Tally, top_k: int) -> list[PastHit]:

@@ -4,7 +4,7 @@ A ranking counts by its ranks alone, so a cosine and a BM25 score need not be co
 Reciprocal rank fusion outperforms Condorcet and individual rank learning methods, SIGIR 2009; k = 60 is theirs).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -42,6 +42,18 @@ def fused(
         for rank, each in enumerate(_distinct(ranking), start=1):
             scores[each] = scores.get(each, 0.0) + weight / (constant + rank)
     return sorted(scores.items(), key=lambda each: -each[1])
+
+
+def standing_in(dense: Sequence[str], lexical: Sequence[str], is_unranked: Callable[[str], bool]) -> list[str]:
+    """The lexical ranking, in which what is too new to be in it has the rank that its meaning gives it.
+
+    Without that, what was published a moment ago would stand behind everything that both rankings have.
+    """
+    ranked, filled = set(lexical), list(lexical)
+    for rank, each in enumerate(dense):
+        if each not in ranked and is_unranked(each):
+            filled.insert(rank, each)
+    return filled
 
 
 def _distinct(ranking: Sequence[str]) -> Iterable[str]:

@@ -1,8 +1,9 @@
 """Knowledge documents of one tenant in one generation: versions and passages in SQLite, the newest in two indexes.
 
 What lies outside the transaction (vectors in Chroma, words in tantivy) is written first and idempotently, each with its
-position inside; the checkpoint moves with the passages, so a crash in between is made good by applying again, from the
-lowest of the three positions. What an index finds is looked up here before anyone sees it.
+position inside; the checkpoint moves with the passages, so a crash in between is made good by applying again. An index
+that lost what the file has gets it from the file when it is opened. What an index finds is looked up here before anyone
+sees it.
 """
 
 import sqlite3
@@ -19,7 +20,7 @@ from domain.codec import tag_of
 from domain.document import DocumentPublished, DocumentWithdrawn, TextFormat
 from domain.errors import RetryableError
 from projections import document_history, fusion
-from projections.chunking import chunks, document_of
+from projections.chunking import Chunk, chunks, document_of
 from projections.document_history import DocumentHistory, PastHit, VersionKept
 from projections.embedder import TextEmbedder, Vectors
 from projections.feed import LogEntry
@@ -49,6 +50,13 @@ SELECT version, documents.title, heading, chunks.text, vector
 FROM documents JOIN chunks USING (document_id, version) JOIN compared USING (digest)
 WHERE document_id=? AND chunk_id=? AND NOT is_withdrawn
 """
+# Documents whose current versions lie after a position, in the order of the log.
+_AFTER = "SELECT document_id, version, is_withdrawn, position FROM documents WHERE position>? ORDER BY position LIMIT ?"
+_PASSAGES = """
+SELECT chunk_id, heading, text, digest, vector FROM chunks JOIN compared USING (digest)
+WHERE document_id=? AND version=?
+"""
+_AGAIN_MAX = 200
 _PAST_PASSAGE = """
 SELECT title, heading, text FROM chunks JOIN versions USING (document_id, version)
 WHERE document_id=? AND chunks.version=? AND chunk_id=?
@@ -108,7 +116,41 @@ class KnowledgeStore:
         self._words = LexicalIndex(directory / "lexical") if words is None else words
         self._embedder = embedder
         self._at_point = at_point
-        self.store.go_back(min(vectors.position(), self._words.position()))
+        try:
+            self._make_good()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def index(self) -> PassageIndex:
+        """Where the vectors of the passages are."""
+        return self._vectors
+
+    @property
+    def words(self) -> WordIndex:
+        """Where the words of the passages are."""
+        return self._words
+
+    def _make_good(self) -> None:
+        """Give an index what it lost of what is kept here: its directory, or what was not committed when it was killed.
+
+        Raises:
+            RetryableError: it cannot be written now.
+        """
+        reached, vectors, words = self.store.position(), self._vectors.position(), self._words.position()
+        position = min(vectors, words)
+        while position < reached:
+            with self.store.reading() as connection:
+                changed = connection.execute(_AFTER, (position, _AGAIN_MAX)).fetchall()
+                parts = [part for each in changed for part in _stored(connection, each[0], each[1])]
+            withdrawn = {document_id: version for document_id, version, is_withdrawn, _ in changed if is_withdrawn}
+            position = changed[-1][3] if len(changed) == _AGAIN_MAX else reached
+            with _fails_for_now():
+                if vectors < position:
+                    self._vectors.apply(parts, withdrawn, position)
+                if words < position:
+                    self._words.apply([part for part, _ in parts], withdrawn, position)
 
     def apply(self, entries: Sequence[LogEntry], position: int) -> set[str]:
         latest: dict[str, tuple[DocumentVersion, VersionKept]] = {}
@@ -176,7 +218,14 @@ class KnowledgeStore:
         vectors = embedder.embed(questions)
         depth = fusion.depth(top_k)
         dense = [[hit.chunk_id for hit in hits] for hits in self._vectors.query(vectors, depth)]
+        # Asked before the words are: what is committed in between is in their ranking.
+        too_new = self._words.uncommitted()
         lexical = [[hit.chunk_id for hit in hits] for hits in self._words.query(questions, depth)]
+        if too_new:
+            lexical = [
+                fusion.standing_in(by_meaning, by_words, lambda each: document_of(each) in too_new)
+                for by_meaning, by_words in zip(dense, lexical, strict=True)
+            ]
         with self.store.reading() as connection:
             return [
                 list(islice(_now(connection, fusion.fused(by_meaning, by_words), vector), top_k))
@@ -263,6 +312,15 @@ def _row(event: DocumentVersion, kept: VersionKept) -> tuple[object, ...]:
         metadata,
         kept.position,
     )
+
+
+def _stored(connection: sqlite3.Connection, document_id: str, version: int) -> Iterator[tuple[Chunk, Vectors]]:
+    """A version's passages with their vectors, as they were kept."""
+    for chunk_id, heading, text, digest, vector in connection.execute(_PASSAGES, (document_id, version)):
+        chunk = Chunk(
+            chunk_id=chunk_id, document_id=document_id, version=version, heading=heading, text=text, digest=digest
+        )
+        yield chunk, np.frombuffer(vector, dtype="<f4")
 
 
 def _now(connection: sqlite3.Connection, ranking: Sequence[tuple[str, float]], asked: Vectors) -> Iterator[Passage]:

@@ -36,7 +36,11 @@ class WordIndex(Protocol):
 
     def query(self, questions: Sequence[str], top_k: int) -> list[list[Hit]]: ...
 
+    def uncommitted(self) -> frozenset[str]: ...
+
     def position(self) -> int: ...
+
+    def versions(self) -> dict[str, int]: ...
 
     def flush(self) -> None: ...
 
@@ -115,6 +119,11 @@ class LexicalIndex:
         """For each question up to `top_k` passages that share a word with it, the best first; `score` is BM25."""
         searcher = self._index.searcher()
         return [self._search(searcher, question, top_k) for question in questions]
+
+    def uncommitted(self) -> frozenset[str]:
+        """The documents whose newest version no question finds by its words yet."""
+        with self._news:
+            return frozenset(self._waiting) | frozenset(self._writing)
 
     def position(self) -> int:
         """The log position up to which everything is applied; 0 for a new index."""

@@ -24,6 +24,28 @@ INSERT OR IGNORE INTO owner VALUES (1, 0);
 """
 
 
+def claimed_position(path: Path, *, layout: int, code: str = "") -> int:
+    """Take a file over as opening it does, without keeping it open; returns the last position that is applied there.
+
+    0 for a file that is not there, or that opening it would empty: see `Store`.
+    """
+    if not path.exists():
+        return 0
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute("UPDATE owner SET epoch=epoch+1")
+        [position] = connection.execute("SELECT position FROM checkpoint").fetchone()
+        [found] = connection.execute("PRAGMA user_version").fetchone()
+        [folded_by] = connection.execute("SELECT code FROM folded_by").fetchone() or [""]
+    except sqlite3.OperationalError as error:
+        if "no such table" in str(error):
+            return 0
+        raise
+    finally:
+        connection.close()
+    return int(position) if (found, folded_by) == (layout, code) else 0
+
+
 class Store:
     """An SQLite file with a checkpoint: what is applied and how far is written in one transaction.
 
@@ -101,11 +123,6 @@ class Store:
         """The last log position that is applied."""
         with self.reading() as connection:
             return int(connection.execute("SELECT position FROM checkpoint").fetchone()[0])
-
-    def go_back(self, position: int) -> None:
-        """Take the checkpoint back to what lies outside the file and lost its last writes, so that all comes again."""
-        with self._lock:
-            self._connection.execute("UPDATE checkpoint SET position=?1 WHERE position>?1", (position,))
 
     def is_parked(self, stream: str) -> bool:
         """Whether an earlier event of the stream could not be applied, so that later ones wait behind it."""

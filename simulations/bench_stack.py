@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -40,14 +40,21 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     http_url: str
     nats_url: str
     data: Path
+    pid: int
 
 
 @asynccontextmanager
-async def stack() -> AsyncIterator[Running]:
-    """A fresh stack on free ports, gone with its data at the end. Raises `TerminalError` if it does not start."""
+async def stack(*, more: str = "", prepare: Callable[[Path], None] = lambda data: None) -> AsyncIterator[Running]:
+    """A fresh stack on free ports, gone with its data at the end. Raises `TerminalError` if it does not start.
+
+    Args:
+        more: further configuration, as TOML.
+        prepare: puts data into the node's directory before the start.
+    """
     with tempfile.TemporaryDirectory(prefix="recount-bench-") as directory:
         config = Path(directory) / "recount.toml"
-        config.write_text(_CONFIG)
+        config.write_text(_CONFIG + more)
+        await asyncio.to_thread(prepare, Path(directory) / "var")
         log = (Path(directory) / "stack.log").open("wb")
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -70,7 +77,7 @@ async def stack() -> AsyncIterator[Running]:
                 said = await asyncio.to_thread(Path(log.name).read_text)
                 raise TerminalError(f"the stack did not start:\n{said[-2000:]}")
             urls = dict(part.split("=", 1) for part in line.split()[1:])
-            yield Running(http_url=urls["http"], nats_url=urls["nats"], data=Path(directory) / "var")
+            yield Running(http_url=urls["http"], nats_url=urls["nats"], data=Path(directory) / "var", pid=process.pid)
         finally:
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)

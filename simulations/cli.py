@@ -97,6 +97,37 @@ def bench_ask(
     _report(figures, "1,500 cached questions/s with p95 below 100 ms", json)
 
 
+@bench.command("promotion")
+def bench_promotion(
+    documents: Annotated[int, typer.Option(min=100, help="how many documents the generation has")] = 2_000,
+    per_second: Annotated[float, typer.Option("--rate", min=1, help="questions per second")] = 200,
+    seconds: Annotated[float, typer.Option(min=3, help="seconds before the build, and after its switch")] = 10,
+    json: Json = None,
+) -> None:
+    """A generation is built and promoted under a steady rate of questions that no cache knows."""
+    from simulations.bench_promotion import bench_promotion
+
+    with one_line_errors():
+        figures = run(lambda: bench_promotion(documents, per_second, seconds, _say))
+    _report(figures, "no failed question, none of two generations, p99 at the switch at most twice as before", json)
+
+
+@bench.command("tenants")
+def bench_tenants(
+    tenants: Annotated[int, typer.Option(min=100, help="how many tenants")] = 2_000,
+    seconds: Annotated[
+        float, typer.Option(min=3, help="seconds with and without a tenant that asks without pause")
+    ] = 10,
+    json: Json = None,
+) -> None:
+    """Thousands of small tenants on one node: memory, open files, first answers, and one beside which others ask."""
+    from simulations.bench_tenants import bench_tenants
+
+    with one_line_errors():
+        figures = run(lambda: bench_tenants(tenants, seconds, _say))
+    _report(figures, "a tenant's first answer below 300 ms at p95, none wrong, none starved by a hot one", json)
+
+
 @bench.command("past")
 def bench_past(
     passages: Annotated[int, typer.Option(min=250, help="how many passages are current")] = 5_000,

@@ -102,6 +102,10 @@ class GatewayClient:
         response = await self._http.get(f"/v1/{self._tenant}/payments/{payment_id}", params=params)
         return None if response.status_code == httpx.codes.NOT_FOUND else _checked(response)
 
+    async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        """What any other resource answers to a body, as JSON."""
+        return _checked(await self._http.post(path, json=body))
+
     async def get(self, path: str) -> dict[str, Any]:
         """Any other resource's JSON."""
         return _checked(await self._http.get(path))

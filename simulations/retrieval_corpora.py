@@ -7,7 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from domain.errors import TerminalError
-from projections.chunking import Chunk, chunks
+from projections.chunking import PlacedChunk, chunks
 from simulations.document_changes import title_of
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     start: int = 0
     end: int = 2**31
 
-    def is_answered_by(self, passage: Chunk) -> bool:
+    def is_answered_by(self, passage: PlacedChunk) -> bool:
         """Whether the passage is of that document and overlaps that part."""
         return passage.document_id == self.document_id and passage.start < self.end and passage.end > self.start
 
@@ -32,7 +32,7 @@ class Corpus(msgspec.Struct, frozen=True, kw_only=True):
     """Passages and questions about them."""
 
     name: str
-    passages: Sequence[Chunk]
+    passages: Sequence[PlacedChunk]
     questions: Sequence[Question]
 
     def half(self, number: int) -> "Corpus":

@@ -220,6 +220,9 @@ class _MemoryPassages:
     def position(self) -> int:
         return int(self._kept.get("position", 0))
 
+    def versions(self) -> dict[str, int]:
+        return {chunk_id: kept.version for chunk_id, (kept, _) in self._passages.items()}
+
     def close(self) -> None:
         """What is in memory stays for the next owner."""
 
@@ -261,6 +264,10 @@ class MemoryWords(_MemoryPassages):
             scores = tally.scores()
             found.append(self._hits(rank(scores, list(self._passages), top_k), scores))
         return found
+
+    def uncommitted(self) -> frozenset[str]:
+        """None: everything is written at once."""
+        return frozenset()
 
     def flush(self) -> None:
         """Everything is written already."""

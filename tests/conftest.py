@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import pytest_randomly
 from hypothesis import settings
 
 from tests.stores import cell, place, postgres_server
@@ -14,6 +15,9 @@ os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 pytest.register_assert_rewrite("tests.spec")
+
+# Seeders that installed packages announce: thinc's loads torch into every process that runs tests. No test draws there.
+pytest_randomly.entrypoint_reseeds = []
 
 # A slow machine is not a bug: the time of a whole test is bounded, that of one example is not.
 settings.register_profile("recount", deadline=None, print_blob=True)

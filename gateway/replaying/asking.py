@@ -117,6 +117,8 @@ class Past:
                 embedder=EmbeddingCache(self._embedder, self._directory / "embeddings.sqlite"),
                 decide=decide,
                 feed=_Both(History(self._directory), SqliteFeed(str(self._directory / OWN_LOG))),
+                # The node's vectors may be another model's; these are made here.
+                model_of=lambda _: "",
             ),
             questions=QuestionCache(self._embedder),
             feed_of=lambda: History(self._directory),

@@ -19,6 +19,7 @@ from domain.conversation import CustomerIdentified, Message, MessageAnswered
 from domain.document import DocumentPublished
 from domain.effects import Effect, EffectFailed, EffectGivenUp
 from domain.fact import Fact
+from domain.index_generation import GenerationAbandoned, GenerationRecalled, GenerationStarted
 from domain.payment_saga import EscalationResolved, PaymentEscalated, PaymentStarted
 from domain.settings import NodeSettings
 from gateway.privacy.cleanse import Cleanser
@@ -41,6 +42,9 @@ FREE_TEXT: Mapping[type, tuple[str, ...]] = {
     EffectGivenUp: ("reason",),
     EscalationResolved: ("note",),
     Fact: ("customer_id", "reason"),
+    GenerationAbandoned: ("reason",),
+    GenerationRecalled: ("reason",),
+    GenerationStarted: ("reason",),
     Message: ("text",),
     MessageAnswered: ("text",),
     PaymentEscalated: ("detail",),

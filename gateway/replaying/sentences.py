@@ -20,9 +20,12 @@ from domain.document import DocumentDated, DocumentEvent, DocumentPublished, Doc
 from domain.effects import Effect, EffectEvent, EffectFailed, EffectGivenUp, EffectPerformed, EffectRequested
 from domain.fact import Fact
 from domain.index_generation import (
+    GenerationAbandoned,
     GenerationActivated,
     GenerationCaughtUp,
     GenerationChecked,
+    GenerationRecalled,
+    GenerationRemoved,
     GenerationStarted,
     IndexEvent,
 )
@@ -180,6 +183,12 @@ def _of_knowledge(key: str, event: DocumentEvent | IndexEvent) -> str:
             return f"Index generation {generation} passed its checks."
         case GenerationActivated(generation=generation):
             return f"Index generation {generation} was made active."
+        case GenerationRecalled(generation=generation, reason=reason):
+            return f"Index generation {generation} was gone back to: {reason}."
+        case GenerationAbandoned(generation=generation, reason=reason):
+            return f"Index generation {generation} was given up: {reason}."
+        case GenerationRemoved(generation=generation):
+            return f"Index generation {generation} was removed."
         case _:
             assert_never(event)
 

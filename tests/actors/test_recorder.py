@@ -123,9 +123,10 @@ def test_nobody_takes_a_lease_or_a_position_between_the_check_and_the_append(
     recorder = InterruptedSqlite(log.datastore) if isinstance(log, LogRecorder) else InterruptedPostgres(log.datastore)
     with impatient(monkeypatch):
         recorder.rival = recorder_at(place)
-    held = recorder.take_leases(["p/1"], "first")
+        held = recorder.take_leases(["p/1"], "first")
 
-    recorder.append(events("a", 1), leases=held)
+        # Within: a session that the rival has to open anew must not wait longer than the first one may be idle.
+        recorder.append(events("a", 1), leases=held)
 
     assert recorder.rival.take_leases(["p/1"], "second") == {"p/1": 2}
     assert recorder.rival.append(events("b", 1), leases={}) == [2]
@@ -173,6 +174,7 @@ def test_the_largest_batch_of_large_events_is_appended(recorder: Recorder) -> No
     assert versions_of(recorder, "a") == list(versions)
 
 
+@pytest.mark.long
 def test_two_processes_append_to_one_log_and_no_event_is_lost(recorder: Recorder, place: str) -> None:
     streams = [f"stream-{number}" for number in range(PROCESSES)]
     with ExitStack() as stack:

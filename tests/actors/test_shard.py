@@ -409,6 +409,7 @@ FACTS = st.builds(
 FACT_SETS = st.lists(FACTS, max_size=10, unique_by=lambda each: (each.fact_id, each.payment_id))
 
 
+@pytest.mark.long
 @given(FACT_SETS, st.integers(1, 3), st.data())
 @settings(max_examples=15)
 def test_any_order_and_any_repetition_of_the_deliveries_ends_in_the_same_facts(

@@ -11,21 +11,25 @@ from actors.journal import Journal
 from actors.payment_shard import new_id, now
 from actors.recorder import open_log
 from actors.shard import Shard
-from actors.tenants import Tenant, Tenants
+from actors.tenants import Part, Tenants
 from domain.codec import decode_submissions, encode_replies
 from domain.sharding import BUCKET_COUNT, tenant_bucket_of
+from projections import payment_view
+from projections.code_version import code_of
 from projections.embedder import HashEmbedder
 from projections.feed import SqliteFeed
-from projections.projector import Step, TenantStore
+from projections.projector import Step
 from projections.store import Store
-
-pytestmark = pytest.mark.model
 
 TABLE = "CREATE TABLE IF NOT EXISTS tenants (tenant TEXT PRIMARY KEY, position INTEGER NOT NULL)"
 
 
-def payments(tenant: Tenant) -> TenantStore:
-    return tenant.payments
+PAYMENTS = Part(
+    file="facts.sqlite",
+    layout=payment_view.LAYOUT,
+    code=code_of(payment_view.__name__),
+    store_of=lambda tenant: tenant.payments,
+)
 
 
 def opened(data: Path) -> Tenants:
@@ -58,9 +62,9 @@ def checkpoint(tmp_path: Path) -> Iterator[Store]:
 
 def reach(tenants: Tenants, checkpoint: Store, name: str, position: int) -> None:
     """Bring a tenant and the projector to a position."""
-    with tenants.open(name).payments.store.writing(position):
+    with tenants.pinned(name) as tenant, tenant.payments.store.writing(position):
         pass
-    tenants.checkpoint(checkpoint, Step(applied=1, parked=0, position=position, changed={name: frozenset()}), payments)
+    tenants.checkpoint(checkpoint, Step(applied=1, parked=0, position=position, changed={name: frozenset()}), PAYMENTS)
 
 
 def test_a_projector_goes_on_from_its_checkpoint_though_a_quiet_tenant_stands_lower(
@@ -70,24 +74,24 @@ def test_a_projector_goes_on_from_its_checkpoint_though_a_quiet_tenant_stands_lo
     reach(tenants, checkpoint, "acme", 5)
     reach(tenants, checkpoint, "globex", 90)
 
-    assert opened(tmp_path).resume_position(checkpoint, payments) == 90
+    assert opened(tmp_path).resume_position(checkpoint, PAYMENTS) == 90
 
 
 def test_a_tenant_that_lies_behind_what_it_had_reached_is_caught_up(tmp_path: Path, checkpoint: Store) -> None:
     tenants = opened(tmp_path)
     reach(tenants, checkpoint, "acme", 70)
     reach(tenants, checkpoint, "globex", 90)
-    with tenants.open("acme").payments.store.reading() as connection:
+    with tenants.pinned("acme") as tenant, tenant.payments.store.reading() as connection:
         connection.execute("UPDATE checkpoint SET position=40")
 
-    assert opened(tmp_path).resume_position(checkpoint, payments) == 40
+    assert opened(tmp_path).resume_position(checkpoint, PAYMENTS) == 40
 
 
 def test_a_tenant_whose_files_are_gone_is_rebuilt_from_the_start(tmp_path: Path, checkpoint: Store) -> None:
     tenants = opened(tmp_path)
     reach(tenants, checkpoint, "acme", 70)
-    tenants.open("acme").payments.close()
-    tenants.open("acme").knowledge.close()
+    with tenants.pinned("acme") as tenant:
+        tenant.close()
     shutil.rmtree(tmp_path / "tenants")
 
-    assert opened(tmp_path).resume_position(checkpoint, payments) == 0
+    assert opened(tmp_path).resume_position(checkpoint, PAYMENTS) == 0

@@ -4,11 +4,14 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from domain.message import Accepted
 from tests.actors.processes import go, outcome, pause_before_append, running
 from tests.worlds import entries_in, facts_in, new_log, new_shard, record
 
 
+@pytest.mark.long
 def test_a_process_that_wakes_up_after_it_was_replaced_is_refused(tmp_path: Path) -> None:
     recorder = new_log(tmp_path)
     with running(pause_before_append, tmp_path) as zombie:

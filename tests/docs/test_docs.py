@@ -17,6 +17,7 @@ import typer
 import yaml
 from typer.testing import CliRunner
 
+from actors.builder import BuilderStats
 from actors.shard import Stats
 from domain.mapping_settings import (
     AmountSettings,
@@ -125,7 +126,7 @@ def metrics() -> frozenset[str]:
 
 
 def host_figures() -> set[str]:
-    figures = set(Stats.__struct_fields__)
+    figures = {*Stats.__struct_fields__, *BuilderStats.__struct_fields__}
     for node in ast.walk(ast.parse((ROOT / "gateway/intake_host.py").read_text())):
         if isinstance(node, ast.ClassDef) and node.name == "IntakeStats":
             figures |= {

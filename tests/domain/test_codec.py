@@ -33,7 +33,15 @@ from domain.document import DocumentWithdrawn, PutDocument, WithdrawDocument
 from domain.effects import RecordEffectOutcome, RequestEffect
 from domain.errors import Rejection
 from domain.ids import stream_id
-from domain.index_generation import ActivateGeneration, ReportCaughtUp, ReportChecked, StartGeneration
+from domain.index_generation import (
+    AbandonGeneration,
+    ActivateGeneration,
+    RecallGeneration,
+    RemoveGeneration,
+    ReportCaughtUp,
+    ReportChecked,
+    StartGeneration,
+)
 from domain.message import Accepted, Event, Failed, Rejected, Reply, Trace, Unchanged
 from domain.payment_policy import Policy
 from domain.payment_saga import (
@@ -75,10 +83,13 @@ COMMANDS: list[AnyCommand] = [
     RecordSighting(source="stripe", event_id="evt_1", event_type="customer.updated", occurred_at=at(1)),
     PutDocument(document_id="refunds", title="Refunds", text="Within five days.", metadata={"locale": "en"}),
     WithdrawDocument(),
-    StartGeneration(generation=1, reason="first"),
+    StartGeneration(generation=1, reason="first", model="all-MiniLM-L6-v2", layout="3.3.1"),
     ReportCaughtUp(generation=1, position=812),
     ReportChecked(generation=1, counts={"chunks": 40}, checksum="c0ffee"),
     ActivateGeneration(generation=1),
+    RecallGeneration(reason="worse answers"),
+    AbandonGeneration(generation=2, reason="2 passages are missing"),
+    RemoveGeneration(generation=1),
     RecordAnswer(record=EXPECTED["answer.given", 1].event.record),  # type: ignore[union-attr] # the tag says which
     RecordRepeat(given_at=at(9), count=2),
     JudgeAnswer(text="We told you that it was refunded."),

@@ -377,6 +377,7 @@ def happen(story: Story, what: str, status: str) -> list[PaymentEvent]:
     return []
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(policies, happenings)
 def test_whatever_happens_no_saga_is_stuck_and_no_money_is_made(

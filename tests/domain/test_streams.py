@@ -85,6 +85,7 @@ def last_states(lines: Sequence[bytes]) -> dict[str, dict[str, Any]]:
     return states
 
 
+@pytest.mark.long
 def test_a_recorded_stream_ends_the_same_in_any_order_with_any_repeats() -> None:
     for name, lines in streams().items():
         readings = [reading(line) for line in lines]

@@ -3,7 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -62,6 +62,10 @@ class _Handler(BaseHTTPRequestHandler):
     def __init__(self, chat: ChatServer, *given: Any) -> None:
         self.chat = chat
         super().__init__(*given)
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # Who has heard enough, or waited too long, hangs up.
+            super().handle()
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))

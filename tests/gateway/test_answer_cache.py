@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from gateway import answer_cache
 from gateway.answer_cache import AnswerCache
+from gateway.asking import _dependencies
+from projections.retrieval import Gathered
 
 PI_1, PI_2, PI_3 = (("acme", f"pi_{number}") for number in (1, 2, 3))
 
@@ -164,3 +166,28 @@ def test_a_hit_is_never_older_than_a_change(steps: list[tuple[str, object, objec
                 found = answers.get((str(key),))
                 assert found is None or all(at >= changed_at.get(name, 0) for name, at in found.items())
     assert len(answers) <= 3
+
+
+def of_generation(generation: int, position: int) -> Gathered:
+    return Gathered(
+        position=position,
+        knowledge_position=position,
+        generation=generation,
+        lag_ms=0,
+        payments=[],
+        passages=[],
+        looked_up=["pi_1"],
+    )
+
+
+def test_an_answer_of_a_retired_generation_is_neither_served_nor_kept() -> None:
+    answers = cache()
+    answers.store(("old",), "of 1", _dependencies("acme", of_generation(1, 5)))
+    answers.store(("other",), "of 1", _dependencies("globex", of_generation(1, 5)))
+
+    # As an index shard announces that generation 2 is active: the event lies at position 9.
+    answers.changed([("acme", "generation:1")], 9)
+
+    assert (answers.get(("old",)), answers.get(("other",))) == (None, "of 1")
+    assert not answers.store(("late",), "of 1", _dependencies("acme", of_generation(1, 8)))
+    assert answers.store(("new",), "of 2", _dependencies("acme", of_generation(2, 8)))

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -118,6 +119,7 @@ def told_of(world: World) -> list[tuple[str, str]]:
     ]
 
 
+@pytest.mark.long
 @settings(max_examples=15)
 @given(st.lists(STEPS, min_size=3, max_size=15))
 def test_what_is_found_wrong_is_what_brute_force_finds(steps: list[Step]) -> None:

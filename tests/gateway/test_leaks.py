@@ -110,6 +110,7 @@ async def tried(world: AskingWorld, count: int, seed: int) -> int:
     return stated
 
 
+@pytest.mark.long
 async def test_no_attempt_of_many_hears_of_another(world: AskingWorld, traitor: Traitor) -> None:
     assert await tried(world, 300, seed=1) > 30
     assert traitor.told

@@ -35,7 +35,15 @@ from domain.conversation import (
 from domain.document import DocumentDated, DocumentPublished, DocumentWithdrawn
 from domain.effects import Effect, EffectFailed, EffectGivenUp, EffectPerformed, EffectRequested
 from domain.fact import Fact
-from domain.index_generation import GenerationActivated, GenerationCaughtUp, GenerationChecked, GenerationStarted
+from domain.index_generation import (
+    GenerationAbandoned,
+    GenerationActivated,
+    GenerationCaughtUp,
+    GenerationChecked,
+    GenerationRecalled,
+    GenerationRemoved,
+    GenerationStarted,
+)
 from domain.message import Trace
 from domain.payment_saga import (
     CompensationBegan,
@@ -201,6 +209,9 @@ EXPECTED: Mapping[tuple[str, int], Envelope] = {
         GenerationChecked(generation=2, counts={"chunks": 40, "conversations": 0}, checksum="c0ffee")
     ),
     ("index.generation_activated", 1): _envelope(GenerationActivated(generation=2, retires=1)),
+    ("index.generation_recalled", 1): _envelope(GenerationRecalled(generation=1, reason="worse answers")),
+    ("index.generation_abandoned", 1): _envelope(GenerationAbandoned(generation=3, reason="passages: 39 of 40")),
+    ("index.generation_removed", 1): _envelope(GenerationRemoved(generation=1)),
     ("answer.given", 1): _envelope(AnswerGiven(record=_RECORD)),
     ("answer.repeated", 1): _envelope(AnswerRepeated(given_at=RECORDED_AT, count=3)),
     ("answer.invalidated", 1): _envelope(

@@ -25,7 +25,15 @@ from domain.document import DocumentDated, DocumentPublished, DocumentWithdrawn
 from domain.effects import Effect, EffectFailed, EffectGivenUp, EffectPerformed, EffectRequested
 from domain.fact import Fact
 from domain.ids import Category
-from domain.index_generation import GenerationActivated, GenerationCaughtUp, GenerationChecked, GenerationStarted
+from domain.index_generation import (
+    GenerationAbandoned,
+    GenerationActivated,
+    GenerationCaughtUp,
+    GenerationChecked,
+    GenerationRecalled,
+    GenerationRemoved,
+    GenerationStarted,
+)
 from domain.lifecycle import LIFECYCLES
 from domain.payment_policy import Policy
 from domain.payment_saga import (
@@ -183,6 +191,24 @@ _OTHERS: dict[str, tuple[Category, Sequence[Step]]] = {
             GenerationActivated(generation=1, retires=2),
         ],
     ),
+    "generations_that_are_built_beside_each_other": (
+        "index",
+        [
+            GenerationStarted(generation=1, reason="the tenant's first", model="hashed-words/1", layout="3.3.1"),
+            GenerationCaughtUp(generation=1, position=0),
+            GenerationChecked(generation=1, counts={}, checksum=""),
+            GenerationActivated(generation=1),
+            GenerationStarted(generation=2, reason="operator", model="hashed-words/1", layout="3.3.1"),
+            GenerationAbandoned(generation=2, reason="documents: 1 of 40 are missing: refunds"),
+            GenerationStarted(generation=3, reason="layout 3.3.1 became 3.4.1", model="hashed-words/1", layout="3.4.1"),
+            GenerationCaughtUp(generation=3, position=812),
+            GenerationChecked(generation=3, counts={"passages": 40}, checksum="c0ffee"),
+            GenerationActivated(generation=3, retires=1),
+            GenerationRecalled(generation=1, reason="worse answers"),
+            GenerationActivated(generation=1, retires=3),
+            GenerationRemoved(generation=3),
+        ],
+    ),
     "answer_that_was_wrong": (
         "answer",
         [
@@ -227,7 +253,13 @@ _OTHERS: dict[str, tuple[Category, Sequence[Step]]] = {
     ),
 }
 
+# Histories that came to something else when what is known of them grew: why a generation is there, and with what.
+_CHANGED = {"generations": 2}
+
 HISTORIES: Mapping[str, History] = {
     **{name: History(category="payment", steps=steps) for name, steps in _PAYMENTS.items()},
-    **{name: History(category=category, steps=steps) for name, (category, steps) in _OTHERS.items()},
+    **{
+        name: History(category=category, steps=steps, number=_CHANGED.get(name, 1))
+        for name, (category, steps) in _OTHERS.items()
+    },
 }

@@ -17,8 +17,9 @@ from domain.answer import (
 )
 from domain.conversation import MessageAnswered
 from domain.ids import stream_id
-from projections.answer_ledger import AnswerStore
+from projections.answer_ledger import AnswerLedger, AnswerStore
 from projections.feed import LogEntry
+from tests.projections.test_projector import Memory
 from tests.spec import NOON
 from tests.worlds import TENANT, Entries, numbered
 
@@ -149,6 +150,7 @@ def steps(store: AnswerStore, entry: LogEntry) -> int:
     return run
 
 
+@pytest.mark.long
 def test_ten_thousand_answers_about_other_payments_do_not_change_the_work_for_one(
     store: AnswerStore, entries: Entries
 ) -> None:
@@ -214,3 +216,23 @@ def test_a_correction_knows_the_conversation_in_which_the_answer_was_given(
 
     assert [each.conversation_id for each in store.corrections(0, limit=2)] == ["zalo:1", ""]
     assert (store.conversation_of("a-1"), store.conversation_of("a-2")) == ("zalo:1", "")
+
+
+def test_no_more_stores_stay_open_than_may_and_none_is_closed_that_somebody_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, entries: Entries
+) -> None:
+    monkeypatch.setattr("projections.answer_ledger.STORES_OPEN_MAX", 2)
+    ledger = AnswerLedger(Memory([]), tmp_path)
+    held = ledger.store("acme")
+    for number in range(5):
+        ledger.store(f"tenant-{number}")
+
+    assert sorted(ledger._alive) == ["acme", "tenant-3", "tenant-4"]
+    assert ledger.store("acme") is held
+    apply(held, answered(entries, "a-1", "pi_1"))
+    del held
+    ledger.store("tenant-3")
+    ledger.store("tenant-4")
+    assert sorted(ledger._alive) == ["tenant-3", "tenant-4"]
+    assert ledger.store("acme").store.position() == 1
+    ledger.close()

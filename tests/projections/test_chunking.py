@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from projections.chunking import CHARS_MAX, CHARS_TARGET, Chunk, chunks, document_of, sentences
+from projections.chunking import CHARS_MAX, CHARS_TARGET, PlacedChunk, chunks, document_of, sentences
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
 
@@ -30,7 +30,7 @@ If the card is closed, e.g. after a loss, the bank sends the refund back. We the
 """
 
 
-def passages(text: str, title: str = "") -> list[Chunk]:
+def passages(text: str, title: str = "") -> list[PlacedChunk]:
     return chunks("policy", 1, title, text)
 
 
@@ -46,7 +46,7 @@ def filler(sentence_count: int, seed: int = 0) -> str:
     )
 
 
-def assert_in_place(found: list[Chunk], text: str) -> None:
+def assert_in_place(found: list[PlacedChunk], text: str) -> None:
     for each in found:
         assert text[each.start : each.end] == each.text
         assert each.text == each.text.strip() != ""
@@ -212,6 +212,7 @@ def test_sentences_end_where_a_reader_would_end_them(text: str, expected: list[s
     assert quoted(text) == expected
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "unit",
     [".", "#", "\n", "a", " ", ". ", "- ", "```\n", "\n#", "`", "1. ", "=\n", "x\n---\n", ".\n", "> ", "|", "。"],
@@ -232,6 +233,7 @@ def test_a_hostile_document_takes_linear_time(unit: str) -> None:
     assert seconds(40_000) < 16 * 4 * max(seconds(2_500), 0.001)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["tau3_banking_knowledge/documents.jsonl", "btcpay_docs/docs_head.jsonl"])
 def test_recorded_documents_are_cut_in_place(name: str) -> None:
     if not (DATA / name).exists():

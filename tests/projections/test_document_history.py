@@ -150,6 +150,7 @@ def history(steps: Sequence[tuple[str, str]]) -> list[LogEntry]:
 STEPS = st.lists(st.tuples(st.sampled_from(NAMES), st.sampled_from(["", FIVE, TEN, PARKING])), min_size=1, max_size=8)
 
 
+@pytest.mark.long
 @given(STEPS, st.data())
 @settings(max_examples=15)
 def test_what_was_quoted_at_a_position_never_changes_and_is_so_after_a_rebuild_in_other_batches(

@@ -1,6 +1,6 @@
 """Ranks of two rankings as one."""
 
-from projections.fusion import DEPTH_MIN, FusionWeights, depth, fused
+from projections.fusion import DEPTH_MIN, FusionWeights, depth, fused, standing_in
 
 EVEN = FusionWeights(dense=1.0, lexical=1.0)
 
@@ -31,3 +31,14 @@ def test_a_heavier_ranking_decides_where_they_disagree() -> None:
 def test_more_is_looked_at_than_is_wanted() -> None:
     assert depth(1) == DEPTH_MIN
     assert depth(1_000) > 1_000
+
+
+def test_what_is_too_new_for_the_words_has_the_rank_of_its_meaning_in_both() -> None:
+    new = {"new", "newer"}
+
+    filled = standing_in(["new", "a", "newer", "b"], ["c", "a", "d"], new.__contains__)
+
+    assert filled == ["new", "c", "newer", "a", "d"]
+    assert standing_in(["a", "new"], ["new", "a"], new.__contains__) == ["new", "a"], "the words have it by now"
+    assert standing_in(["a", "b", "new"], [], new.__contains__) == ["new"]
+    assert standing_in(["a"], ["b"], new.__contains__) == ["b"]

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from domain.ids import stream_id
 from projections.embedder import EmbeddingCache, HashEmbedder, Vectors
 from projections.feed import LogEntry
 from projections.knowledge import TOPICS, DocumentView, KnowledgeStore, Passage
+from projections.lexical import LexicalIndex
 from projections.projector import Projector
 from projections.vectors import VectorIndex, collection_name
 from tests.projections.test_projector import Memory
@@ -196,21 +198,45 @@ def test_a_crash_between_the_indexes_and_the_checkpoint_shows_nothing_wrong_and_
 
 
 @pytest.mark.parametrize("lost", ["lexical", "vectors"])
-def test_an_index_that_is_lost_comes_again_from_the_log(lost: str, tmp_path: Path, entries: Entries) -> None:
-    log = Memory([entry(entries, published(1, FIVE)), entry(entries, published(1, PARKING, "parking"))])
+def test_an_index_that_is_lost_comes_again_from_what_is_kept(lost: str, tmp_path: Path, entries: Entries) -> None:
     before = new_store(tmp_path)
-    Projector(log, topics=TOPICS, store_of={TENANT: before}.get).run_once()
-    before.settle()
-    found = passages(before)
+    many = [entry(entries, published(1, f"{PARKING} Gate {number}.", f"gate-{number}")) for number in range(450)]
+    apply(before, *many, entry(entries, published(1, FIVE)), entry(entries, published(1, TEN, "gone")))
+    apply(before, entry(entries, published(2, TEN)), entry(entries, withdrawn(2, "gone")))
+    found = passages(before, top_k=1)
+    versions = before.index.versions()
     before.close()
     shutil.rmtree(tmp_path / lost)
 
     after = new_store(tmp_path)
-
-    assert after.store.position() == 0
-    Projector(log, topics=TOPICS, store_of={TENANT: after}.get).run_once()
     after.settle()
-    assert passages(after) == found
+
+    assert after.store.position() == 454
+    assert after.index.versions() == after.words.versions() == versions
+    assert passages(after, top_k=1) == found
+    # What was withdrawn stays so, however late an older version comes.
+    apply(after, many[0], entry(entries, published(1, TEN, "gone")))
+    assert after.index.versions() == after.words.versions() == versions
+    after.close()
+
+
+def test_words_that_were_not_committed_when_the_process_was_killed_come_from_what_is_kept(
+    tmp_path: Path, entries: Entries
+) -> None:
+    before = new_store(tmp_path)
+    apply(before, entry(entries, published(1, FIVE)))
+    # What tantivy had committed by then.
+    shutil.copytree(tmp_path / "lexical", tmp_path / "committed")
+    apply(before, entry(entries, published(2, TEN)), entry(entries, published(1, PARKING, "parking")))
+    versions = before.words.versions()
+    before.close()
+    shutil.rmtree(tmp_path / "lexical")
+    (tmp_path / "committed").rename(tmp_path / "lexical")
+
+    after = new_store(tmp_path)
+    after.settle()
+
+    assert after.words.versions() == versions == after.index.versions()
     after.close()
 
 
@@ -237,6 +263,30 @@ def test_what_its_words_alone_find_is_found_with_its_cosine(tmp_path: Path, entr
     [asked] = Wordless().embed([question])
     [of_passage] = Wordless().embed([f"{of_words.heading}\n{of_words.text}"])
     assert of_words.score == pytest.approx(float(asked @ of_passage), abs=1e-5)
+    store.close()
+
+
+def test_what_was_just_published_is_found_before_its_words_are_committed(
+    tmp_path: Path, entries: Entries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = LexicalIndex(tmp_path / "lexical")
+    vectors = VectorIndex(tmp_path / "vectors", collection_name(TENANT, 1))
+    store = KnowledgeStore(tmp_path, vectors=vectors, embedder=EMBEDDER, words=words)
+    others = [published(1, f"A parcel of kind {number} is heavy.", f"kind-{number}") for number in range(8)]
+    apply(store, *(entry(entries, event) for event in others))
+    store.settle()
+    held, write = threading.Event(), words._write
+    monkeypatch.setattr(words, "_write", lambda *changes: (held.wait(), write(*changes)))
+
+    news = entry(entries, published(1, "A parcel goes back to the warehouse after 14 days.", "parcels"))
+    store.apply([news], news.position)
+    [found] = store.search(["When does a parcel go back to the warehouse?"], EMBEDDER, top_k=3)
+
+    assert words.uncommitted() == {"parcels"}
+    assert found[0].document_id == "parcels"
+    held.set()
+    store.settle()
+    assert not words.uncommitted()
     store.close()
 
 

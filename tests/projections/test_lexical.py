@@ -1,7 +1,7 @@
 """The lexical index ends in the newest versions, whatever is repeated, reordered, withdrawn or lost."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -26,7 +26,7 @@ def index(tmp_path: Path) -> Iterator[LexicalIndex]:
     opened.close()
 
 
-def parts(document_id: str, version: int, *texts: str) -> list[Chunk]:
+def parts(document_id: str, version: int, *texts: str) -> Sequence[Chunk]:
     sections = (f"## Part {number}\n\n{text}\n\n" for number, text in enumerate(texts))
     return chunks(document_id, version, document_id, "".join(sections))
 

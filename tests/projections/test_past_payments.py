@@ -176,6 +176,7 @@ def expected(log: Sequence[LogEntry], as_of: datetime | None, known_at: int) -> 
     return sorted(there, key=lambda each: (micros(each.occurred_at), each.payment_id), reverse=True)
 
 
+@pytest.mark.long
 @given(st.lists(TOLD | LINKS, min_size=1, max_size=12), st.data())
 @settings(max_examples=40)
 def test_any_past_list_is_the_fold_of_what_was_known_then(

@@ -41,6 +41,7 @@ def without_position(payment: PaymentView | None) -> dict[str, object]:
     return {name: getattr(payment, name) for name in payment.__struct_fields__ if name != "position"}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("batch_max", [1, 2, 6])
 def test_a_chain_of_links_ends_in_one_payment_whatever_the_order(
     batch_max: int, tmp_path_factory: pytest.TempPathFactory
@@ -158,6 +159,7 @@ def tellings(draw: st.DrawFn) -> list[Fact | tuple[str, str]]:
     return draw(st.permutations(told))
 
 
+@pytest.mark.long
 @given(tellings(), st.data())
 @settings(max_examples=40)
 def test_any_chains_in_any_batches_end_in_the_union_of_their_facts(

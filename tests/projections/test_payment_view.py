@@ -366,6 +366,7 @@ def expected(log: Sequence[LogEntry]) -> dict[str, PaymentView]:
     }
 
 
+@pytest.mark.long
 @given(st.lists(told() | LINKS, max_size=16), st.data())
 @settings(max_examples=30)
 def test_any_history_in_any_batches_with_restarts_ends_in_the_fold_of_all_facts(

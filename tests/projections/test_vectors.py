@@ -3,7 +3,7 @@
 import random
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ EMBEDDER = HashEmbedder()
 NAME = collection_name("acme", 1)
 
 
-def passages(document_id: str, version: int, count: int) -> list[Chunk]:
+def passages(document_id: str, version: int, count: int) -> Sequence[Chunk]:
     """A version of a document with so many passages, each a section with words of its own."""
     sections = (f"## Part {ordinal}\n\n{document_id} version{version} part{ordinal}\n\n" for ordinal in range(count))
     return chunks(document_id, version, document_id, "".join(sections))

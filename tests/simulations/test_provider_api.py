@@ -219,6 +219,7 @@ async def test_events_are_paged_both_ways_and_narrowed() -> None:
     assert lost_cursor["error"]["code"] == "resource_missing"
 
 
+@pytest.mark.long
 async def test_money_is_conserved_through_a_thousand_calls_that_go_wrong() -> None:
     shares = CallShares(
         timeout_before=0.02,

@@ -125,6 +125,7 @@ class Sagas:
         await self.gateway.aclose()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("disorder", [LOSING, LYING], ids=["losing", "lying"])
 async def test_sagas_end_with_no_money_made_or_lost_and_none_is_stuck(tmp_path: Path, disorder: EventShares) -> None:
     sagas = Sagas(tmp_path, 7, count=80, disorder=disorder)

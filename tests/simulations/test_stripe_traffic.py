@@ -154,6 +154,7 @@ def assert_payment(snapshots: Snapshots, truth: Truth) -> None:
         assert snapshots[part["charge"]]["amount_captured"] >= part["amount"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_kind_of_life_occurs_in_300_payments_as_often_as_its_weight_says(seed: int) -> None:
     lives = Counter(generate(seed=seed, payments=300, start=NOON).stories.values())

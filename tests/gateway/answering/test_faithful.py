@@ -198,6 +198,7 @@ def test_the_templates_own_words_always_may_leave(evidence: PaymentEvidence, que
     assert refused(composition.answer, question, [evidence]) is None
 
 
+@pytest.mark.long
 @given(payments(), payments(), st.sampled_from(QUESTIONS))
 def test_the_words_of_other_facts_never_may(so: PaymentEvidence, other: PaymentEvidence, question: str) -> None:
     said, given_facts = composed(question, [other]), composed(question, [so])

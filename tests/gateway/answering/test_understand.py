@@ -174,6 +174,7 @@ def published() -> Counter[tuple[str, Intent]]:
         return Counter((row["category"], understand(row["text"]).intent) for row in csv.DictReader(rows))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("category", sorted(RECOGNISED_AS))
 def test_published_questions_about_returned_money_are_recognised(
     category: str, published: Counter[tuple[str, Intent]]

@@ -104,6 +104,7 @@ def test_the_headings_of_a_web_page_are_those_of_its_passages() -> None:
     assert headings == {"Refunds & fees > Refunds", "Refunds & fees > Refunds > How do I ask?"}
 
 
+@pytest.mark.long
 def test_a_hostile_page_takes_linear_time() -> None:
     started_s = time.perf_counter()
 

@@ -26,6 +26,7 @@ def written(world: World, out: Path, first: int = FIRST, last: int | None = None
     return write_bundle(world.feed, settings, Moment(position=first), until, out)
 
 
+@pytest.mark.long
 async def test_a_bundle_is_replayed_to_the_state_that_it_names(world: World, tmp_path: Path) -> None:
     for out in (tmp_path / "bundle.zip", tmp_path / "bundle"):
         manifest = written(world, out)

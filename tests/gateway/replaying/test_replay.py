@@ -36,6 +36,7 @@ def views(directory: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.long
 async def test_every_moment_is_the_fold_of_what_was_known_then(world: World, tmp_path: Path) -> None:
     for position in range(1, world.head() + 1):
         replayed(world, tmp_path / str(position), position)
@@ -47,6 +48,7 @@ async def test_every_moment_is_the_fold_of_what_was_known_then(world: World, tmp
             assert view.facts == len(known.facts(payment_id))
 
 
+@pytest.mark.long
 async def test_parts_that_are_built_side_by_side_come_to_the_same(world: World, tmp_path: Path) -> None:
     alone = replayed(world, tmp_path / "alone", processes=1)
     shared = replayed(world, tmp_path / "shared", processes=3, run=run_here)
@@ -76,6 +78,7 @@ async def test_processes_of_their_own_come_to_the_same(world: World, tmp_path: P
     assert all(done <= total for _, done, total in told)
 
 
+@pytest.mark.long
 async def test_the_first_mention_of_an_object_stays_the_first_in_whatever_part_it_is(
     world: World, tmp_path: Path
 ) -> None:

@@ -27,6 +27,7 @@ async def test_a_past_is_made_where_it_is_wanted(world: World, tmp_path: Path) -
     assert (tmp_path / "past" / "tenants" / "acme" / "g1" / "facts.sqlite").exists()
 
 
+@pytest.mark.long
 async def test_a_postmortem_is_written_and_replayed(world: World, tmp_path: Path) -> None:
     bundle = tmp_path / "bundle.zip"
     code, out, _ = invoke("postmortem", "--from", 8, "--to", world.head(), "--data", world.directory, "--out", bundle)
