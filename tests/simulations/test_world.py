@@ -148,7 +148,7 @@ def test_the_simulator_notices_that_a_mechanism_is_missing(mechanism: str) -> No
 def test_a_failing_run_is_made_shorter_and_breaks_the_same() -> None:
     without = "acknowledge after commit"
     failed = next(checked for seed in range(SEEDS_MAX) if (checked := check_seed(seed, without=without)).violations)
-    short = shrink(failed.seed, failed.schedule, failed.options, wiring_of(without), within_s=10)
+    short = shrink(failed.seed, failed.schedule, failed.options, wiring_of(without), within_s=5)
 
     assert invariants(short.outcome.violations) & invariants(failed.violations)
     assert len(short.outcome.story) < len(failed.story)
