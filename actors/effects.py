@@ -92,7 +92,7 @@ class EffectRunner:
         self._jitter = jitter
         self._at_point = at_point
         self._breakers = Breakers(self._settings, clock_s=clock_s, on_change=_tell_breaker)
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: dict[asyncio.Task[None], Claimed] = {}
         # By tenant, those that are being performed: an outcome that is being recorded keeps nobody else waiting.
         self._performing: Counter[str] = Counter()
         self._ended = asyncio.Event()
@@ -146,7 +146,12 @@ class EffectRunner:
         performing = +self._performing
         recording = len(self._under_way) - performing.total()
         free = max(min(self._settings.at_once_max - performing.total(), RECORDING_MAX - recording), 0)
-        room = Room(tenant_max=self._settings.tenant_at_once_max, in_hand=performing, accounts=self._breakers.limits())
+        room = Room(
+            tenant_max=self._settings.tenant_at_once_max,
+            in_hand=performing,
+            accounts=self._breakers.limits(),
+            held=frozenset((each.stream, each.effect.step) for each in self._under_way.values()),
+        )
         found = await asyncio.to_thread(self._look, free, room)
         if found is None:
             # What is outstanding is not known yet: an effect may be performed already further on.
@@ -155,7 +160,7 @@ class EffectRunner:
             self._breakers.begin(_account(each))
             self._performing[each.effect.tenant] += 1
             task = asyncio.create_task(self._carry_out(each))
-            self._under_way.add(task)
+            self._under_way[task] = each
             task.add_done_callback(self._has_ended)
         # The log takes each deadline once, however often it is told.
         if found.passed:
@@ -177,7 +182,7 @@ class EffectRunner:
         return _Found(claimed=claimed, passed=passed)
 
     def _has_ended(self, task: asyncio.Task[None]) -> None:
-        self._under_way.discard(task)
+        self._under_way.pop(task)
         self._ended.set()
 
     async def settled(self) -> None:

@@ -305,9 +305,8 @@ class Index:
         return found
 
     def _gather(self, name: str, gathers: dict[int, Gather], found: list[AnyFound | None]) -> None:
-        # The positions are read before the generation is taken and its stores are read: what comes in between makes
-        # the answer newer than it says. A generation that is replaced meanwhile has all up to here.
-        position = self._changes.projected(PAYMENTS)
+        # These are read before the generation is taken: one that is replaced meanwhile has all up to here.
+        announced = self._changes.projected(PAYMENTS)
         knowledge_position = self._changes.projected(DOCUMENTS)
         lag_ms = self.lag_ms()
         gone = self._withdrawals.ahead(name)
@@ -317,7 +316,10 @@ class Index:
             speaks = self.builder.speaks(tenant)
             passages = tenant.reader.passages(queries, self._questions) if speaks else [[] for _ in queries]
             for (index, query), of_question in zip(gathers.items(), passages, strict=True):
-                payments, looked_up = tenant.reader.evidence(query)
+                # A projector may go on at any time: payments and their position are read while it cannot.
+                with tenant.payments.store.reading():
+                    payments, looked_up = tenant.reader.evidence(query)
+                    position = max(announced, tenant.payments.store.position())
                 found[index] = Gathered(
                     position=query.speaks_from(position),
                     knowledge_position=knowledge_position,

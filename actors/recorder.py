@@ -179,16 +179,14 @@ class LogRecorder(SQLiteApplicationRecorder):
     def take_leases(self, leases: Sequence[str], owner: str) -> dict[str, int]:
         """Raise the epoch of every lease in one transaction: whoever held one before can commit no more."""
         with self._writing() as cursor:
-            cursor.executemany(
-                "INSERT INTO leases VALUES (?, 1, ?) ON CONFLICT (lease) DO UPDATE SET epoch=epoch+1, "
-                "owner=excluded.owner",
-                [(lease, owner) for lease in leases],
+            cursor.execute(
+                # Without its WHERE the statement is ambiguous (https://www.sqlite.org/lang_upsert.html, 2.2).
+                "INSERT INTO leases SELECT value, 1, ? FROM json_each(?) WHERE true ON CONFLICT (lease) DO UPDATE SET "
+                "epoch=epoch+1, owner=excluded.owner RETURNING lease, epoch",
+                (owner, msgspec.json.encode(leases).decode()),
             )
-            epochs = {}
-            for lease in leases:
-                cursor.execute("SELECT epoch FROM leases WHERE lease=?", (lease,))
-                epochs[lease] = cursor.fetchone()[0]
-            return epochs
+            epochs: dict[str, int] = dict(cursor.fetchall())
+        return {lease: epochs[lease] for lease in leases}
 
     def select_streams(self, floors: Mapping[str, int]) -> list[StoredEvent]:
         """The events of many streams (stream -> the version to start after), each stream in version order."""

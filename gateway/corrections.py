@@ -141,14 +141,21 @@ class Corrector:
         return min([self._progress.position(), *(stand for stand, position in stands if stand < position)])
 
     async def run(self) -> None:
-        """Correct for as long as the task lives."""
+        """Correct for as long as the task lives, or until another process owns the files."""
         while True:
-            if not await self._try_turn():
+            try:
+                is_busy = await self._try_turn()
+            except FencedError as error:
+                log.warning("corrections_fenced", reason=error.reason)
+                return
+            if not is_busy:
                 await self._pause(POLL_S)
 
     async def _try_turn(self) -> bool:
         try:
             return await self.turn()
+        except FencedError:
+            raise
         except Exception as error:  # noqa: BLE001 - a loop that ends would leave every wrong answer standing
             log.warning("corrections_delayed", reason=f"{type(error).__name__}: {error}")
             return False
@@ -167,7 +174,7 @@ class Corrector:
                 is_news |= await self._judge_due(tenant)
                 if await self._tell(tenant):
                     self._busy.discard(tenant)
-            except (RetryableError, TerminalError, FencedError, msgspec.DecodeError, sqlite3.Error) as error:
+            except (RetryableError, TerminalError, msgspec.DecodeError, sqlite3.Error) as error:
                 # The others' corrections do not wait for it.
                 log.warning("corrections_delayed", tenant=tenant, reason=f"{type(error).__name__}: {error}")
                 is_judged = False

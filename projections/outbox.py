@@ -7,6 +7,7 @@ performed again, under the same idempotency key.
 import sqlite3
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -99,11 +100,14 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
         tenant_max: of each tenant at most, those in hand included.
         in_hand: how many of a tenant are in hand.
         accounts: (tenant, account) -> how many its circuit breaker lets through; any number where it has no entry.
+        held: stream and step of what is in the caller's own hand. It is not taken again, whatever becomes of its lease:
+            an outcome that comes after its own lease ran out ends that of whoever has the effect in hand by then.
     """
 
     tenant_max: int
     in_hand: Mapping[str, int] = {}
     accounts: Mapping[tuple[str, str], int] = {}
+    held: frozenset[tuple[str, str]] = frozenset()
 
     def of_tenant(self, tenant: str) -> int:
         return max(self.tenant_max - self.in_hand.get(tenant, 0), 0)
@@ -317,12 +321,14 @@ def _chosen(connection: sqlite3.Connection, now_us: int, limit: int, room: Room)
     accounts = connection.execute("SELECT DISTINCT tenant, account FROM effects WHERE due_at<=?", (now_us,)).fetchall()
     due: list[_Due] = []
     for tenant, account in accounts:
+        most = min(limit, room.of_account(tenant, account))
         rows = connection.execute(
             "SELECT due_at, stream, step, tenant, account, attempts, effect, trace FROM effects"
             " WHERE tenant=? AND account=? AND due_at<=? AND leased_until<=? ORDER BY due_at LIMIT ?",
-            (tenant, account, now_us, now_us, min(limit, room.of_account(tenant, account))),
+            (tenant, account, now_us, now_us, most + len(room.held)),
         )
-        due += map(_Due._make, rows)
+        free = (row for row in map(_Due._make, rows) if (row.stream, row.step) not in room.held)
+        due += islice(free, most)
     left = {tenant: room.of_tenant(tenant) for tenant, _ in accounts}
     chosen: list[_Due] = []
     for row in sorted(due):

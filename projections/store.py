@@ -67,7 +67,8 @@ class Store:
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=NORMAL")
         self._empty_unless(layout, code)
-        self._connection.executescript(_SCHEMA + schema)
+        # In one transaction: each statement of its own would be a commit.
+        self._connection.executescript(f"BEGIN IMMEDIATE;{_SCHEMA}{schema};COMMIT")
         self._path = path
         [self._epoch] = self._connection.execute("UPDATE owner SET epoch=epoch+1 RETURNING epoch").fetchone()
         self._parked = {row[0] for row in self._connection.execute("SELECT DISTINCT stream FROM parked")}

@@ -3,34 +3,39 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from actors.tenants import Tenant
-from domain.answer import AnswerGiven, AnswerRepeated
 from domain.codec import Submission
 from domain.ids import split_stream_id
 from domain.message import Accepted, Failed, Reply, Unchanged
-from domain.payment import PaymentView
 from domain.sharding import bucket_of, tenant_bucket_of
 from gateway.asking import AnswerJson, AskRequest
-from gateway.http.views import payment_json
 from gateway.quarantine import Quarantine, quarantine_id
 from gateway.sources import stripe
 from gateway.sources.port import Unreadable
 from projections.feed import Feed, LogEntry
-from projections.payment_view import PaymentStore
 from projections.projector import TenantStore
+from simulations.invariants_answers import AnswerChecks
+from simulations.invariants_sagas import SagaChecks
+from simulations.invariants_views import TenantAtRest
 from simulations.oracle import History
-from simulations.truth import differences
+from simulations.world_merchants import STARTED
 
 if TYPE_CHECKING:
     from simulations.world import World
     from simulations.world_people import Sent
 
 VIOLATIONS_MAX = 20
-_ROLES = {"payment": "payments", "webhook": "payments", "document": "knowledge", "index": "knowledge"}
+_ROLES = {
+    "payment": "payments",
+    "webhook": "payments",
+    "effect": "payments",
+    "document": "knowledge",
+    "index": "knowledge",
+}
 
 
 class Checks:
@@ -41,8 +46,9 @@ class Checks:
         self._directory = directory
         self._tenants = tenants
         self._applied: dict[tuple[str, str], int] = {}
-        self._left: list[tuple[str, str]] = []
         self.history = History(feed)
+        self.answers = AnswerChecks(self.history, self.violated)
+        self.sagas = SagaChecks(self.history, self.violated)
         self.violations: list[str] = []
         self.views_digest = ""
 
@@ -85,38 +91,36 @@ class Checks:
 
         part.apply = watched  # type: ignore[method-assign]  # it is this instance that is watched
 
+    def files_lost(self, tenant: str) -> None:
+        """What was applied to a tenant's files is gone with them."""
+        self._applied = {place: at for place, at in self._applied.items() if not place[0].startswith(f"{tenant}/")}
+
     def moved(self, host: str, projection: str, before: int, after: int) -> None:
         """A projection never goes back while its process lives."""
         if after < before:
             self.violated("tracking", f"{host} {projection} went from {before} back to {after}")
 
     def answer_left(self, tenant: str, request: AskRequest, answer: AnswerJson) -> None:
-        """What is said of a payment is the fold of the log at the position that the answer names, cached or not."""
-        self._left.append((tenant, answer.answer_id))
-        if request.known_at is not None:
-            return
+        """An answer has left the gateway."""
         self.history.read()
-        for said in answer.payments:
-            then = self.history.view(tenant, said.payment_id, answer.position)
-            if then is None or _of_view(then) != _of_json(msgspec.to_builtins(said)):
-                how = "cached" if answer.cached else "fresh"
-                self.violated(
-                    "answers", f"{how}, {said.payment_id} at {answer.position}: {_of_json(msgspec.to_builtins(said))}"
-                )
+        self.answers.left(tenant, request, answer)
 
     def at_the_end(self, world: "World") -> None:
         """Everything that can be said once nothing moves any more."""
         self.history.read()
         self._log_is_in_order()
         self._accepted_is_there(world.provider.accepted)
-        self._answers_are_in_the_ledger()
+        self.answers.at_the_end()
+        if world.options.is_correcting:
+            self.answers.corrections()
+        self.sagas.at_the_end(world)
         digest = hashlib.sha256()
         for tenant in self._tenants:
-            views = self._views_are_the_refold(tenant)
-            self._money_is_the_providers(world, tenant, views)
-            self._documents_are_the_refold(world, tenant)
+            at_rest = TenantAtRest(world, tenant, self.history, self.violated)
+            views = at_rest.check()
             for view in views.values():
-                if view.payment_id in world.provider.contradicted:
+                # Of what is done in another schedule other things come.
+                if view.payment_id in world.provider.contradicted or view.payment_id.startswith(STARTED):
                     continue
                 digest.update(msgspec.json.encode(msgspec.structs.replace(view, position=0)))
         self._directories_are_the_tenants()
@@ -154,84 +158,7 @@ class Checks:
                 self.violated("accepted", f"{sent.tenant}: {sent.body[:80]!r} was accepted and is nowhere")
         quarantine.close()
 
-    def _answers_are_in_the_ledger(self) -> None:
-        """Whatever was said is in the ledger, as often as it was said or more."""
-        given: dict[tuple[str, str], int] = {}
-        for tenant, key, event in self.history.answers:
-            if isinstance(event, AnswerGiven):
-                given[tenant, key] = given.get((tenant, key), 0) + 1
-            elif isinstance(event, AnswerRepeated):
-                given[tenant, key] = given.get((tenant, key), 0) + event.count
-        for tenant, answer_id in dict.fromkeys(self._left):
-            if given.get((tenant, answer_id), 0) < self._left.count((tenant, answer_id)):
-                self.violated("ledger", f"{tenant}: {answer_id} was said more often than it was entered")
-
-    def _generation(self, tenant: str) -> Path:
-        return self._directory / "tenants" / tenant / "g1"
-
-    def _views_are_the_refold(self, tenant: str) -> dict[str, PaymentView]:
-        """The payments view as it lies in the files is the log's facts folded from nothing."""
-        wanted = self.history.views(tenant)
-        if not (self._generation(tenant) / "facts.sqlite").exists():
-            if wanted:
-                self.violated("view", f"{tenant} has no view")
-            return wanted
-        store = PaymentStore(self._generation(tenant))
-        kept = {view.payment_id: view for view in store.payments(limit=10_000).payments}
-        for payment_id in dict.fromkeys([*wanted, *kept]):
-            if kept.get(payment_id) != wanted.get(payment_id):
-                self.violated(
-                    "view", f"{tenant}/{payment_id} is {kept.get(payment_id)} and should be {wanted.get(payment_id)}"
-                )
-        store.close()
-        return wanted
-
-    def _money_is_the_providers(self, world: "World", tenant: str, views: dict[str, PaymentView]) -> None:
-        """Where everything was told, the provider's books say the same; and no money comes from nowhere."""
-        for view in views.values():
-            is_told = view.payment_id not in world.provider.untold
-            if is_told and view.captured_minor and view.refunded_minor > view.captured_minor:
-                self.violated("money", f"{tenant}/{view.payment_id}: more was refunded than taken")
-        for payment_id, truth in world.provider.traffic[tenant].truth.items():
-            if payment_id in world.provider.untold:
-                continue
-            told = views.get(payment_id)
-            if told is None:
-                self.violated("money", f"{tenant}/{payment_id} is not known")
-                continue
-            for difference in differences(truth, msgspec.to_builtins(payment_json(told, as_of=world.at()))):
-                self.violated("money", f"{tenant}: {difference}")
-
-    def _documents_are_the_refold(self, world: "World", tenant: str) -> None:
-        """Current documents are found, and nothing of an older version or a withdrawn one."""
-        current = self.history.documents(tenant)
-        for each in [opened for name, opened in world.opened if name == tenant][-1:]:
-            for document_id, version in self.history.versions(tenant).items():
-                found = each.knowledge.document(document_id)
-                if (found.version if found else None) != current.get(document_id):
-                    self.violated("documents", f"{tenant}/{document_id} is {found} and should be version {version}")
-            for passages in each.knowledge.search(["refund", "charge"], world.embedder, top_k=20):
-                for passage in passages:
-                    if current.get(passage.document_id) != passage.version:
-                        self.violated("documents", f"{tenant}/{passage.document_id}: a ghost of {passage.version}")
-
     def _directories_are_the_tenants(self) -> None:
         for directory in sorted((self._directory / "tenants").glob("*")):
             if directory.name not in self._tenants:
                 self.violated("tenancy", f"there is a directory {directory.name}")
-
-
-def _of_view(view: PaymentView) -> dict[str, Any]:
-    return _of_json(msgspec.to_builtins(view))
-
-
-def _of_json(payment: dict[str, Any]) -> dict[str, Any]:
-    """What an answer states of a payment."""
-    parts = {
-        name: [(part["id"], part["status"], part["amount_minor"]) for part in payment[name]]
-        for name in ("refunds", "disputes")
-    }
-    return {
-        **{name: payment[name] for name in ("status", "amount_minor", "captured_minor", "refunded_minor", "certainty")},
-        **parts,
-    }

@@ -69,6 +69,7 @@ class Provider:
         scenario: what it has and what goes wrong.
         now: the clock below the virtual one.
         pause: waits that many seconds: the latency of calls.
+        fates: decides what goes wrong; by default the scenario's shares and exact faults.
 
     Raises:
         TerminalError: a payment of the scenario cannot be.
@@ -80,10 +81,11 @@ class Provider:
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        fates: Fates | None = None,
     ) -> None:
         self.scenario = scenario
         self.clock = VirtualClock(now, start=scenario.start, is_frozen=scenario.is_frozen)
-        self.fates = Fates(scenario)
+        self.fates = fates or Fates(scenario)
         rng = random.Random(scenario.seed + 1)
         self.webhooks = Webhooks(scenario, self.fates, self.clock, rng)
         self.books = Books(self.clock, self.fates, scenario.refunds, rng, self.webhooks.announce)

@@ -4,8 +4,11 @@ Every removal is made in the simulation's wiring alone. The simulator must find 
 many seeds that took is published in docs/simulation.md.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import itertools
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,23 +16,32 @@ import msgspec
 import projections.store
 from actors.journal import Entry, Journal
 from actors.shard import Kind
+from domain.effects import Done, Effect, Failed, Port
 from domain.fact import Fact
 from domain.lifecycle import Lifecycle
 from domain.payment_saga import FactRecorded, PaymentDecider, PaymentLinked
 from gateway.answer_cache import AnswerCache
 from gateway.intake import Intake, Item, Settled
 from projections import payment_view
-from projections.feed import LogEntry
+from projections.answer_ledger import AnswerStore
+from projections.feed import Feed, LogEntry
+from projections.outbox import Claimed, Outbox, Room
 from projections.payment_view import PaymentStore
+from simulations.faults import Options, is_acting
+from simulations.world_effects import OUTBOX_FILE
 from simulations.world_wiring import Wiring, replaced
 
 
 class Removal(msgspec.Struct, frozen=True, kw_only=True):
-    """A mechanism, what goes wrong without it, and the wiring of a node that lacks it."""
+    """A mechanism, what goes wrong without it, and the wiring of a node that lacks it.
+
+    `is_in` says in which worlds there is such a mechanism at all: no other misses it.
+    """
 
     mechanism: str
     without: str
     wiring: Wiring
+    is_in: Callable[[Options], bool] = lambda options: True
 
 
 def _without_fencing(recorder: type[Any]) -> type[Any]:
@@ -83,11 +95,14 @@ def _without_rank() -> Any:  # noqa: ANN401 - a context manager
     return replaced(Lifecycle, "rank", lambda self, status: 0)
 
 
-@contextmanager
 def _without_tracking() -> Any:  # noqa: ANN401 - a context manager
-    """A store does not keep how far it is."""
-    with replaced(projections.store.Store, "position", lambda self: 0):
-        yield
+    """A store does not keep how far it is; but for the outbox, which would begin again for ever."""
+    position = projections.store.Store.position
+    return replaced(
+        projections.store.Store,
+        "position",
+        lambda self: position(self) if self._path.name == OUTBOX_FILE else 0,
+    )
 
 
 def _without_links() -> Any:  # noqa: ANN401 - a context manager
@@ -104,6 +119,51 @@ def _without_links() -> Any:  # noqa: ANN401 - a context manager
 def _without_owner() -> Any:  # noqa: ANN401 - a context manager
     """Whoever has a store open may write to it."""
     return replaced(projections.store.Store, "_check_owner", lambda self: None)
+
+
+class _Keyless:
+    """Performs each attempt under a key of its own."""
+
+    def __init__(self, port: Port) -> None:
+        self._port = port
+        self._attempts = itertools.count()
+
+    async def perform(self, effect: Effect) -> Done | Failed:
+        key = f"{effect.key}-{next(self._attempts)}"
+        return await self._port.perform(msgspec.structs.replace(effect, key=key))
+
+
+class _Leaseless(Outbox):
+    """Hands out what is due although somebody has it in hand."""
+
+    def claim(self, *, owner: str, now: datetime, lease_s: float, limit: int, room: Room) -> list[Claimed]:  # noqa: ARG002 - as the outbox's
+        room = msgspec.structs.replace(room, held=frozenset())
+        return super().claim(owner=owner, now=now, lease_s=0.0, limit=limit, room=room)
+
+
+class _Timerless(Outbox):
+    """Has deadlines in memory alone: they are gone when it is opened again."""
+
+    def __init__(self, path: Path, feed: Feed) -> None:
+        super().__init__(path, feed)
+        with self._store.writing(0) as connection:
+            connection.execute("DELETE FROM deadlines")
+
+
+@contextmanager
+def _without_overtaken() -> Any:  # noqa: ANN401 - a context manager
+    """An answer is judged by what comes after it was entered, not by what it was behind of."""
+    overtaken, relying_on = AnswerStore._overtaken, AnswerStore._relying_on  # noqa: SLF001 - what is taken out
+
+    def relying_on_changed(self: AnswerStore, references: Collection[str]) -> set[str]:
+        with replaced(AnswerStore, "_overtaken", overtaken):
+            return relying_on(self, references)
+
+    with (
+        replaced(AnswerStore, "_overtaken", lambda self, answer_ids: set()),
+        replaced(AnswerStore, "_relying_on", relying_on_changed),
+    ):
+        yield
 
 
 REMOVALS: tuple[Removal, ...] = (
@@ -151,5 +211,29 @@ REMOVALS: tuple[Removal, ...] = (
         mechanism="store ownership",
         without="an index that was replaced applies events behind its successor's back",
         wiring=Wiring(patched=_without_owner),
+    ),
+    Removal(
+        mechanism="idempotency keys",
+        without="what was done and not answered is done again",
+        wiring=Wiring(port=_Keyless),
+        is_in=is_acting,
+    ),
+    Removal(
+        mechanism="effect leases",
+        without="an effect is begun while it is under way",
+        wiring=Wiring(outbox=_Leaseless),
+        is_in=is_acting,
+    ),
+    Removal(
+        mechanism="durable timers",
+        without="a payment whose deadline passes after a restart is forgotten",
+        wiring=Wiring(outbox=_Timerless),
+        is_in=is_acting,
+    ),
+    Removal(
+        mechanism="overtaken answers",
+        without="an answer that is behind when it is entered is not corrected",
+        wiring=Wiring(patched=_without_overtaken),
+        is_in=lambda options: options.is_correcting,
     ),
 )

@@ -317,6 +317,24 @@ PAYMENTS: Sequence[Story[PaymentLife]] = [
 ]
 
 
+def _refunded_at_once(life: PaymentLife) -> None:
+    """A merchant's system gives money back that it has just taken, and the provider has it through in the same second.
+
+    Only the usual course of a refund says that it was pending before it succeeded.
+    """
+    life.succeed()
+    life.wait(timedelta(seconds=1), timedelta(seconds=60))
+    for _ in range(life.rng.choice([1, 2])):
+        life.called()
+        refund_id = life.refund(life.intent.amount // 2, "pending")
+        life.by_itself()
+        life.settle_refund(refund_id)
+
+
+# What no clock of whole seconds can put in order; dealt on demand only.
+AT_ONCE = Story[PaymentLife](name="refunded_at_once", weight=0, tell=_refunded_at_once)
+
+
 def _payout_sent(life: PayoutLife) -> None:
     _days(life, 1, 2)
     life.move("in_transit")

@@ -5,7 +5,7 @@ disagree.
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 import msgspec
@@ -15,7 +15,7 @@ from simulations.stripe_customers import PaymentMethod, Rendered, Shopper
 from simulations.stripe_events import checkout_session, paid_invoice
 from simulations.stripe_life import Life, ProviderEvent, Truth, new_id
 from simulations.stripe_payment import PaymentLife, PayoutLife
-from simulations.stripe_stories import PAYMENTS, PAYOUTS, Story, dealt
+from simulations.stripe_stories import AT_ONCE, PAYMENTS, PAYOUTS, Story, dealt
 
 __all__ = ["ProviderEvent", "Traffic", "Truth", "generate"]
 
@@ -43,8 +43,10 @@ class Traffic(msgspec.Struct, frozen=True, kw_only=True):
     stories: Mapping[str, str]
 
 
-def generate(*, seed: int, payments: int, start: datetime) -> Traffic:
+def generate(*, seed: int, payments: int, start: datetime, at_once: Collection[int] = ()) -> Traffic:
     """The traffic of `payments` payments that begin one after another from `start`, and a payout for every 20 of them.
+
+    The payments with the numbers `at_once` (from 0) are given back in the second in which the refund is asked for.
 
     About one event in ten is about no payment. From 100 payments on every kind of payment occurs, from 200 on every
     kind of payout too.
@@ -56,7 +58,8 @@ def generate(*, seed: int, payments: int, start: datetime) -> Traffic:
     told: list[tuple[str, PaymentLife | PayoutLife]] = []
     aside: list[ProviderEvent] = []
     at = start
-    for index, story in enumerate(dealt(rng, PAYMENTS, payments)):
+    for index, usual in enumerate(dealt(rng, PAYMENTS, payments)):
+        story = AT_ONCE if index in at_once else usual
         at += timedelta(seconds=1 + rng.expovariate(1 / _SECONDS_BETWEEN_PAYMENTS))
         number = _shopper_number(rng, payments, story)
         if number not in shoppers:

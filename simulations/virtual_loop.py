@@ -114,6 +114,16 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._ready.clear()
         self._timers.clear()
 
+    def unheard(self) -> list[str]:
+        """The errors that ended tasks and that nobody has asked for: asyncio would only log them, and that some day."""
+        ended = [task for task in self._tasks if task.done() and not task.cancelled()]
+        errors = [(task, task.exception()) for task in ended if task._log_traceback]  # noqa: SLF001 - asyncio's own mark
+        return [
+            f"{task.get_coro()}: {type(error).__name__}: {error}"
+            for task, error in errors
+            if not isinstance(error, CrashedError)
+        ]
+
     def _step(self) -> None:
         if not self._ready:
             if not self._timers:

@@ -6,10 +6,11 @@ that was accepted must come to rest in bounded time. The same choices give the s
 
 import asyncio
 import contextvars
+import gc
 import hashlib
 import tempfile
-from collections.abc import Coroutine
-from contextlib import ExitStack
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,31 +19,29 @@ import msgspec
 from structlog.testing import capture_logs
 
 import domain.codec
-from actors.index import PROJECTIONS
+import projections.outbox
 from actors.index import ROLE as INDEX_ROLE
 from actors.journal import Journal
 from actors.payment_shard import ROLE
+from actors.router import Router
 from actors.tenants import Tenant
 from domain.errors import RetryableError
 from domain.settings import TenantSettings
 from gateway.quarantine import Quarantine
 from projections.embedder import HashEmbedder
 from simulations.choices import Stream
-from simulations.faults import Faults, Options
+from simulations.faults import Faults, Options, is_acting
 from simulations.invariants import Checks
 from simulations.virtual_loop import CrashedError, News, Process, VirtualLoop
 from simulations.world_bus import SimulatedBus
+from simulations.world_customers import Customers
+from simulations.world_effects import EffectsHost
 from simulations.world_history import OLD_SCHEMA
-from simulations.world_hosts import (
-    GatewayHost,
-    Host,
-    IntakeHost,
-    KnowledgeHost,
-    PaymentsHost,
-    SimulatedEndpoint,
-    Site,
-)
-from simulations.world_people import Customers, Editor, Provider
+from simulations.world_hosts import GatewayHost, IntakeHost, PaymentsHost, SimulatedEndpoint
+from simulations.world_knowledge import KnowledgeHost
+from simulations.world_merchants import Merchants, settings_of
+from simulations.world_people import Editor, Provider
+from simulations.world_site import Host, Site
 from simulations.world_store import FaultyRecorder, SimulatedLog
 from simulations.world_wiring import PRODUCTION, Wiring, replaced
 
@@ -53,7 +52,11 @@ _NOBODY = contextvars.Context()
 # A sync of the disk, and a slow one.
 WORK_S = (0.0005, 0.005, 0.05, 0.3)
 LIVENESS_S = 300.0
+# Far more than it takes: what never pauses comes to no rest either.
+LIVENESS_STEPS = 100_000
 TICK_S = 0.25
+# Small, so that an outbox that is made again takes several turns to know what is outstanding.
+OUTBOX_PAGE_MAX = 7
 REPLACED_AFTER_S = 2.0
 
 
@@ -91,15 +94,19 @@ class World:
             lambda: self.choices.of("tie").below(4) if self.faults.is_on else 0, lambda: self.faults.delay_s(WORK_S)
         )
         self.bus = SimulatedBus(self.loop, self.faults)
-        self.tenants = {f"tenant-{number}": TenantSettings() for number in range(options.tenants)}
+        self.tenants = {name: TenantSettings() for name in (f"tenant-{number}" for number in range(options.tenants))}
+        if is_acting(self.options):
+            self.tenants = {name: settings_of(name, choices.told.of("settings")) for name in self.tenants}
         self.log_grew = News()
         self.calls: dict[Process, list[asyncio.Future[bytes]]] = {}
         self.vectors: dict[str, dict[str, Any]] = {}
         self.words: dict[str, dict[str, Any]] = {}
         self.embedder = HashEmbedder()
         self.opened: list[tuple[str, Tenant]] = []
+        # What was told to anyone on the bus, by subject.
+        self.published: list[tuple[str, bytes]] = []
         self.story: list[str] = []
-        self._quarantines: list[Quarantine] = []
+        self._closes: list[Callable[[], None]] = []
         self._hosts: dict[str, tuple[Process, Host | None]] = {}
         self._replaced: dict[str, tuple[Process, Host]] = {}
         self._incarnations: dict[str, int] = {}
@@ -110,6 +117,7 @@ class World:
         self.feed = self.log.feed
         self.checks = Checks(self.feed, directory, list(self.tenants))
         self.provider = Provider(self)
+        self.merchants = Merchants(self)
         self.customers = Customers(self)
         self.editor = Editor(self)
 
@@ -120,7 +128,8 @@ class World:
         except CrashedError as error:
             self.checks.violated("world", f"a crash ({error}) reached the world itself")
         finally:
-            violations = [*self.checks.violations, *(f"unhandled: {error}" for error in self.loop.errors)]
+            unhandled = [*self.loop.errors, *self.loop.unheard()]
+            violations = [*self.checks.violations, *(f"unhandled: {error}" for error in unhandled)]
             outcome = Outcome(
                 violations=violations,
                 trace=self._hash.hexdigest(),
@@ -136,12 +145,12 @@ class World:
 
     async def _live(self) -> None:
         self.provider.prepare()
+        self.merchants.prepare()
         for name in self._names():
             self._start(name)
-        drivers = [
-            self.loop.create_task(each) for each in (self.provider.run(), self.customers.run(), self.editor.run())
-        ]
-        supervisor = self.loop.create_task(self._supervise())
+        people = (self.provider.run(), self.customers.run(), self.editor.run(), self.merchants.run())
+        drivers = [self.loop.create_task(each) for each in people]
+        forever = [self.loop.create_task(each) for each in (self._supervise(), self.merchants.deliver())]
         while self.loop.steps < self.options.steps:
             await asyncio.sleep(TICK_S)
             if all(driver.done() for driver in drivers):
@@ -154,25 +163,26 @@ class World:
             if driver.done() and not driver.cancelled() and (error := driver.exception()) is not None:
                 raise error
         await self.customers.ask_at_the_end()
-        supervisor.cancel()
+        for each in forever:
+            each.cancel()
         self.checks.at_the_end(self)
 
     async def _come_to_rest(self, drivers: list["asyncio.Task[None]"]) -> None:
         """Wait until everything accepted is taken in and projected. Not in time is a violation."""
-        until_s = self.loop.time() + LIVENESS_S
-        while self.loop.time() < until_s:
+        until_s, until = self.loop.time() + LIVENESS_S, self.loop.steps + LIVENESS_STEPS
+        while self.loop.time() < until_s and self.loop.steps < until:
             await asyncio.sleep(TICK_S)
-            at_rest = all(driver.done() for driver in drivers) and not self.bus.pending()
-            head = self.feed.head()
-            if at_rest and all(
-                host.index.position(projection) >= head
-                for _, host in self._hosts.values()
-                if isinstance(host, KnowledgeHost)
-                for projection in PROJECTIONS
+            is_told = all(driver.done() for driver in drivers) and self.merchants.is_at_rest()
+            if (
+                is_told
+                and not self.bus.pending()
+                and all(host is not None and host.is_at_rest() for _, host in self._hosts.values())
             ):
                 return
         waiting = [driver.get_name() for driver in drivers if not driver.done()]
-        self.checks.violated("liveness", f"not at rest {LIVENESS_S:.0f} s after the last fault: {waiting}")
+        self.checks.violated(
+            "liveness", f"not at rest {LIVENESS_S:.0f} s or {LIVENESS_STEPS} steps after the last fault: {waiting}"
+        )
 
     def _names(self) -> list[str]:
         return [
@@ -180,6 +190,7 @@ class World:
             *(f"{INDEX_ROLE}-{number}" for number in range(self.options.index_shards)),
             *(f"intake-{number}" for number in range(self.options.intakes)),
             "gateway-0",
+            *(["effects-0"] if is_acting(self.options) else []),
         ]
 
     def _start(self, name: str) -> None:
@@ -203,6 +214,8 @@ class World:
             return PaymentsHost(site, number)
         if kind == INDEX_ROLE:
             return KnowledgeHost(site, number)
+        if kind == "effects":
+            return EffectsHost(site)
         return IntakeHost(site) if kind == "intake" else GatewayHost(site)
 
     async def _supervise(self) -> None:
@@ -251,6 +264,10 @@ class World:
         self._bury(process)
         self._start(process.name)
 
+    def is_alone(self, process: Process) -> bool:
+        """Whether no former incarnation of a process may still run."""
+        return process.name not in self._replaced
+
     def _bury(self, process: Process) -> None:
         """Whoever waits for the process hears that it is gone."""
         for answered in self.calls.get(process, []):
@@ -279,8 +296,24 @@ class World:
     def gateway_process(self) -> Process:
         return self._hosts["gateway-0"][0]
 
+    def effects(self) -> EffectsHost | None:
+        """Who acts, if it is up."""
+        process, host = self._hosts["effects-0"]
+        return host if process.is_alive and isinstance(host, EffectsHost) else None
+
+    async def publish(self, subject: str, payload: bytes) -> None:
+        """Tell anyone on the bus. Raises `RetryableError` if it does not take it."""
+        await asyncio.sleep(self.faults.delay_s((0.001, 0.005)))
+        if self.faults.happens("publish_refused", times=5):
+            raise RetryableError("the bus is away")
+        self.published.append((subject, payload))
+
     def endpoint(self, name: str) -> SimulatedEndpoint:
         return SimulatedEndpoint(self, name)
+
+    def payments(self) -> Router:
+        """A way to the payment shards."""
+        return Router([self.endpoint(f"{ROLE}-{number}") for number in range(self.options.payment_shards)])
 
     def settle(self, answered: "asyncio.Future[Any]", *, result: object = None, error: Exception | None = None) -> None:
         """Tell a caller, in the world's own name, after a moment."""
@@ -307,10 +340,14 @@ class World:
         if error is not None and not isinstance(error, CrashedError):
             self.checks.violated("unhandled", f"{task.get_coro()}: {type(error).__name__}: {error}")
 
+    def true_time(self) -> datetime:
+        """The time of a clock that is right."""
+        return START + timedelta(seconds=self.loop.time())
+
     def at(self, skew_s: float = 0.0) -> datetime:
         """The time of a clock that is `skew_s` off."""
         back_s = self.faults.delay_s((0.0, 60.0, 600.0)) if self.faults.happens("clock_back") else 0.0
-        return START + timedelta(seconds=self.loop.time() + skew_s - back_s)
+        return self.true_time() + timedelta(seconds=skew_s - back_s)
 
     def skews(self, kind: str) -> bool:
         """Whether a process of this kind starts with a clock that is off."""
@@ -326,24 +363,43 @@ class World:
         return self.wiring.journal(self.log.connect(kind, self.wiring.recorder(FaultyRecorder)))
 
     def open_quarantine(self) -> Quarantine:
-        self._quarantines.append(Quarantine(self.directory))
-        return self._quarantines[-1]
+        quarantine = Quarantine(self.directory)
+        self.on_close(quarantine.close)
+        return quarantine
+
+    def on_close(self, close: Callable[[], None]) -> None:
+        """Have something closed with the world: what a killed process had open is nobody's else."""
+        self._closes.append(close)
 
     def _close(self) -> None:
         self.loop.close()
-        for quarantine in self._quarantines:
-            quarantine.close()
+        for close in self._closes:
+            close()
         for _, tenant in self.opened:
             tenant.payments.close()
             tenant.knowledge.close()
         self.log.close()
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """The garbage collector waits for the end of a run: it would go through all that lives, again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def simulate(options: Options, choices: Stream, wiring: Wiring = PRODUCTION) -> Outcome:
     """One run in a directory of its own, which is gone afterwards."""
     with ExitStack() as stack:
+        stack.enter_context(_uncollected())
         stack.enter_context(capture_logs())
         stack.enter_context(wiring.patched())
+        stack.enter_context(replaced(projections.outbox, "PAGE_MAX", OUTBOX_PAGE_MAX))
         if "old_schema" in options.rates:
             stack.enter_context(replaced(domain.codec, "UPCASTERS", OLD_SCHEMA))
         memory = Path("/dev/shm")  # noqa: S108 - only a faster place for a directory with a random name

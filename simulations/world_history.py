@@ -1,14 +1,17 @@
 """What lies in a simulated log from before: events of an earlier schema, and one that nobody can decode."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from domain.codec import Envelope, Upcaster, encode_envelope, tag_of
+from domain.fact import Fact
 from domain.ids import stream_id
 from domain.payment_saga import FactRecorded
 from gateway.sources import stripe
 from gateway.sources.port import Reading
+from simulations.stripe_life import ProviderEvent
 from simulations.stripe_traffic import Traffic
 
 FACT_RECORDED = tag_of(FactRecorded)
@@ -33,15 +36,20 @@ def old_events(tenant: str, traffic: Traffic) -> list[tuple[str, int, str, bytes
     versions: dict[str, int] = {}
     stored: list[tuple[str, int, str, bytes]] = []
     for event in traffic.events[:OLD_EVENTS_MAX]:
-        reading = stripe.read(event.body, headers={}, ref="INGEST:old")
-        assert isinstance(reading, Reading), "the simulated provider sends what can be read"
-        for fact in reading.facts:
+        for fact in _facts(event):
             stream = stream_id("payment", tenant, fact.payment_id)
             versions[stream] = versions.get(stream, 0) + 1
-            envelope = Envelope(event=FactRecorded(fact=fact), recorded_at=event.emitted_at, commit="earlier")
-            topic, state = encode_envelope(envelope)
+            topic, state = encode_envelope(
+                Envelope(event=FactRecorded(fact=fact), recorded_at=event.emitted_at, commit="earlier")
+            )
             stored.append((stream, versions[stream], topic, _older(state)))
     return stored
+
+
+def _facts(event: ProviderEvent) -> Sequence[Fact]:
+    reading = stripe.read(event.body, headers={}, ref="INGEST:old")
+    assert isinstance(reading, Reading), "the simulated provider sends what can be read"
+    return reading.facts
 
 
 def _older(state: bytes) -> bytes:
@@ -53,6 +61,11 @@ def _older(state: bytes) -> bytes:
     return msgspec.msgpack.encode(envelope)
 
 
-def poison_event(tenant: str) -> tuple[str, int, str, bytes]:
-    """An event whose bytes no version ever wrote."""
-    return stream_id("payment", tenant, POISONED), 1, FACT_RECORDED, b"\xc1 no event"
+def poison_events(tenant: str, traffic: Traffic) -> list[tuple[str, int, str, bytes]]:
+    """An event whose bytes no version ever wrote, and a good one that has to wait behind it."""
+    stream = stream_id("payment", tenant, POISONED)
+    good = next(fact for event in traffic.events for fact in _facts(event))
+    topic, state = encode_envelope(
+        Envelope(event=FactRecorded(fact=good), recorded_at=traffic.events[0].emitted_at, commit="earlier")
+    )
+    return [(stream, 1, FACT_RECORDED, b"\xc1 no event"), (stream, 2, topic, state)]

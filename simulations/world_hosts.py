@@ -1,98 +1,35 @@
-"""The parts of a simulated node: production objects in processes that crash, stand still, and come back."""
+"""The other parts of a simulated node: production objects in processes that crash, stand still, and come back."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import msgspec
-
-from actors.changes import AwaitChanges, Changes
-from actors.index import KINDS as INDEX_KINDS
-from actors.index import PROJECTIONS, Index, Projection
 from actors.index import ROLE as INDEX_ROLE
-from actors.index_shard import POLL_MAX_S, index_shard_of
-from actors.journal import Journal
+from actors.index_shard import index_shard_of
 from actors.payment_shard import KINDS, ROLE
 from actors.router import Dispatch, Router
 from actors.shard import Shard
-from actors.tenants import Tenant, Tenants
-from domain.codec import Submission, decode_submissions, encode_replies
+from domain.codec import decode_submissions, encode_replies
 from domain.errors import FencedError, RetryableError
-from domain.message import Reply
-from domain.settings import AskSettings, ShardSettings
+from domain.settings import AskSettings
 from domain.sharding import buckets_of_shard, tenant_bucket_of
 from gateway.asking import Asker
 from gateway.changes import Listener
+from gateway.corrections import SCHEMA, ways_of
 from gateway.ledger import Ledger
 from gateway.sources import Sources
-from simulations.virtual_loop import CrashedError, News, Process
-from simulations.world_bus import IDLE_S
-from simulations.world_store import MemoryVectors, MemoryWords
+from projections.answer_ledger import AnswerLedger
+from projections.conversations import Conversations
+from projections.store import Store
+from simulations.virtual_loop import Process
+from simulations.world_site import SETTINGS, Host, Site, forget_files
 
 if TYPE_CHECKING:
     from simulations.world import World
 
 BATCHES_IN_FLIGHT_MAX = 2
-BACKOFF_S = 0.5
-# Small, so that eviction and snapshots happen in a short run.
-SETTINGS = ShardSettings(aggregates_max=500, snapshot_every=3)
-
-
-class Host(Protocol):
-    """What runs in a process."""
-
-    def call(self, method: str, payload: bytes) -> Awaitable[bytes]:
-        """Serve a call from another process."""
-        ...
-
-    @property
-    def is_fenced(self) -> bool: ...
-
-
-class Site:
-    """A process's own view of the world: its clock, its ids, and the points at which it can be made to crash."""
-
-    def __init__(self, world: "World", process: Process, kind: str) -> None:
-        self.world = world
-        self.process = process
-        self.kind = kind
-        self.skew_s = world.faults.delay_s((0.0, 300.0, -300.0, 3_600.0)) if world.skews(kind) else 0.0
-        self._made = 0
-
-    def clock(self) -> datetime:
-        return self.world.at(self.skew_s)
-
-    def new_id(self) -> str:
-        self._made += 1
-        return f"{self.process.name}.{self.process.incarnation}.{self._made}"
-
-    def at_point(self, point: str) -> None:
-        """A crash may happen here, or a successor take over while this process stands between two steps."""
-        where = f"{self.kind}.{point}"
-        if point == "before_append" and self.world.faults.happens("takeover", where):
-            self.world.replace(self.process)
-        if self.world.faults.happens("crash", where):
-            self.world.note("crash", f"{self.process.name} at {point}")
-            self.world.loop.kill(self.process)
-            raise CrashedError(where)
-
-    def journal(self) -> Journal:
-        return self.world.journal(self.kind)
-
-
-def checked(site: Site, shard: Shard) -> Callable[[Sequence[Submission]], list[Reply]]:
-    """The shard's `handle`, whose replies are compared with what it wrote."""
-
-    def handle(batch: Sequence[Submission]) -> list[Reply]:
-        before = site.world.feed.head()
-        replies = shard.handle(batch)
-        site.world.checks.replies(site.process.name, before, batch, replies)
-        return replies
-
-    return handle
+CORRECTIONS_POLL_S = 1.0
 
 
 class PaymentsHost:
@@ -100,7 +37,7 @@ class PaymentsHost:
 
     def __init__(self, site: Site, number: int) -> None:
         count = site.world.options.payment_shards
-        self._shard = Shard(
+        shard = Shard(
             site.journal(),
             site.world.wiring.kinds(KINDS),
             role=ROLE,
@@ -111,117 +48,18 @@ class PaymentsHost:
             settings=SETTINGS,
             at_point=site.at_point,
         )
-        self._handle = checked(site, self._shard)
+        self._shard = site.watch(shard)
 
     async def call(self, method: str, payload: bytes) -> bytes:
         assert method == "handle", f"a payment shard has no {method}"
-        return encode_replies(self._handle(decode_submissions(payload)))
+        return encode_replies(self._shard.handle(decode_submissions(payload)))
 
     @property
     def is_fenced(self) -> bool:
         return self._shard.fenced is not None
 
-
-class KnowledgeHost:
-    """One index shard and the loops of its projectors."""
-
-    def __init__(self, site: Site, number: int) -> None:
-        self._site = site
-        self._news = News()
-        world, count = site.world, site.world.options.index_shards
-        shard = Shard(
-            site.journal(),
-            INDEX_KINDS,
-            role=INDEX_ROLE,
-            buckets=buckets_of_shard(number, count),
-            bucket=tenant_bucket_of,
-            owner=f"{site.process.name}.{site.process.incarnation}",
-            clock=site.clock,
-            new_id=site.new_id,
-            settings=SETTINGS,
-            at_point=site.at_point,
-        )
-        embedder = world.embedder
-
-        def open_tenant(directory: Path, name: str, generation: int, _: object) -> Tenant:
-            tenant = Tenant(
-                directory,
-                name,
-                generation,
-                embedder,
-                open_vectors=lambda path, collection: MemoryVectors(world.vectors.setdefault(collection, {})),
-                open_words=lambda path: MemoryWords(world.words.setdefault(str(path), {})),
-                at_point=site.at_point,
-            )
-            world.checks.watch(name, generation, tenant)
-            world.opened.append((name, tenant))
-            return tenant
-
-        self.index = Index(
-            shard=shard,
-            tenants=lambda decide: Tenants(
-                world.directory,
-                is_here=lambda tenant: index_shard_of(tenant, count) == number,
-                embedder=embedder,
-                decide=decide,
-                feed=world.feed,
-                open_tenant=open_tenant,
-            ),
-            questions=embedder,
-            feed_of=lambda: world.feed,
-            data=world.directory,
-            name=f"{number}of{count}",
-            incarnation=site.new_id(),
-            clock_s=world.loop.time,
-            at_point=site.at_point,
-        )
-        for projection in PROJECTIONS:
-            world.spawn(self._project(projection))
-
-    async def _project(self, projection: Projection) -> None:
-        world = self._site.world
-        while True:
-            await asyncio.sleep(world.faults.delay_s((0.005, POLL_MAX_S, 0.5)))
-            before = self.index.position(projection)
-            try:
-                turn = self.index.turn(projection)
-            except FencedError:
-                return
-            except Exception as error:  # noqa: BLE001 - as the production loop: what fails is tried again
-                world.note("turn_failed", f"{projection}: {error}")
-                await asyncio.sleep(BACKOFF_S)
-                continue
-            self._news.tell()
-            if turn.step.applied:
-                world.note("projected", f"{self._site.process.name} {projection} {turn.step.position}")
-            world.checks.moved(self._site.process.name, projection, before, turn.step.position)
-            if not turn.is_behind:
-                # Production polls; nothing can be found before the log has grown.
-                await world.log_grew.wait(IDLE_S)
-
-    async def call(self, method: str, payload: bytes) -> bytes:
-        if method == "changes":
-            return await self._changes(payload)
-        assert method in {"handle", "query"}, f"an index shard has no {method}"
-        served: bytes = getattr(self.index, method)(payload)
-        return served
-
-    async def _changes(self, payload: bytes) -> bytes:
-        """Wait for changes on virtual time: the production wait blocks a thread."""
-        wanted = msgspec.msgpack.decode(payload, type=AwaitChanges)
-        until_s = self._site.world.loop.time() + wanted.timeout_s
-        now = msgspec.msgpack.encode(AwaitChanges(after=wanted.after, timeout_s=0.0))
-        while True:
-            heard = self.index.changes(now)
-            is_news = msgspec.msgpack.decode(heard, type=Changes).next != wanted.after
-            left_s = until_s - self._site.world.loop.time()
-            if is_news or left_s <= 0:
-                return heard
-            await self._news.wait(left_s)
-
-    @property
-    def is_fenced(self) -> bool:
-        return self.index.fenced is not None
+    def is_at_rest(self) -> bool:
+        return True
 
 
 class IntakeHost:
@@ -230,13 +68,12 @@ class IntakeHost:
     def __init__(self, site: Site) -> None:
         self._site = site
         world = site.world
-        payments = Router([world.endpoint(f"{ROLE}-{number}") for number in range(world.options.payment_shards)])
         knowledge = Router(
             [world.endpoint(f"{INDEX_ROLE}-{number}") for number in range(world.options.index_shards)],
             bucket=tenant_bucket_of,
         )
         self._intake = world.wiring.intake(
-            Dispatch({"document": knowledge, "index": knowledge}, other=payments).submit,
+            Dispatch({"document": knowledge, "index": knowledge}, other=world.payments()).submit,
             world.open_quarantine(),
             sources=Sources(world.tenants),
             clock=site.clock,
@@ -268,16 +105,21 @@ class IntakeHost:
 
     is_fenced = False
 
+    def is_at_rest(self) -> bool:
+        return True
+
 
 class GatewayHost:
-    """The asking side of the gateway: cache, listeners, ledger."""
+    """The asking side of the gateway: cache, listeners, ledger, and who corrects what was wrong."""
 
     def __init__(self, site: Site) -> None:
+        self._site = site
         world = site.world
         endpoints = [world.endpoint(f"{INDEX_ROLE}-{number}") for number in range(world.options.index_shards)]
         self._ledger = Ledger(
             site.journal(), node="gateway", clock=site.clock, new_id=site.new_id, at_point=site.at_point
         )
+        site.watch(self._ledger._shard)  # noqa: SLF001 - only the ledger has it
         self._listeners = [
             Listener(
                 endpoint.call,
@@ -304,13 +146,53 @@ class GatewayHost:
         world.wiring.rewire_gateway(self.asker)
         for listener in self._listeners:
             world.spawn(listener.run())
+        if world.options.is_correcting:
+            self._start_correcting()
+
+    def _start_correcting(self) -> None:
+        site, world = self._site, self._site.world
+        progress = world.directory / "projectors" / "corrections.sqlite"
+        forget_files(site, [progress, *sorted((world.directory / "tenants").glob("*/answers.sqlite"))])
+        store = Store(progress, SCHEMA)
+        self._answers = AnswerLedger(world.feed, world.directory / "tenants")
+        world.on_close(store.close)
+        world.on_close(self._answers.close)
+        self._corrector = world.wiring.corrector(
+            world.feed,
+            self._answers,
+            store,
+            conversations=Conversations(world.feed),  # type: ignore[arg-type]  # nobody writes in a chat here
+            judge=self._ledger.judge,
+            request=world.payments().submit,
+            publish=world.publish,
+            ways=lambda tenant: ways_of(world.tenants[tenant]),
+            clock=site.clock,
+            pause=self._pause,
+            at_point=site.at_point,
+        )
+        self._correcting = world.spawn(self._corrector.run())
+
+    async def _pause(self, seconds: float) -> None:
+        """After production's pause the next turn waits for the log to grow, or a little while."""
+        await asyncio.sleep(seconds)
+        await self._site.world.log_grew.wait(CORRECTIONS_POLL_S)
 
     async def call(self, method: str, payload: bytes) -> bytes:
         raise AssertionError(f"the gateway is asked in its own words, not with {method} of {len(payload)} bytes")
 
     @property
     def is_fenced(self) -> bool:
-        return self._ledger.is_fenced
+        is_correcting = self._site.world.options.is_correcting
+        return self._ledger.is_fenced or (is_correcting and self._correcting.done())
+
+    def is_at_rest(self) -> bool:
+        """Whether every answer is judged by all that is known, and whatever was found is told."""
+        if not self._site.world.options.is_correcting:
+            return True
+        stores = [self._answers.store(tenant) for tenant in self._answers.tenants()]
+        return self._corrector.position >= self._site.world.feed.head() and not any(
+            store.corrections(0, limit=1, is_open=True) for store in stores
+        )
 
 
 class SimulatedEndpoint:
@@ -354,6 +236,8 @@ class SimulatedEndpoint:
             except (FencedError, RetryableError) as error:
                 world.settle(answered, error=RetryableError(f"{process.name}: {error.reason}"))
                 return
+            if method == "query" and world.options.is_correcting and world.faults.happens("evidence_old", times=9):
+                await asyncio.sleep(world.faults.delay_s((0.5, 1.0, 2.0, 4.0)))
             if not world.faults.happens("call_lost", f"{method} on its way back"):
                 world.settle(answered, result=served)
 

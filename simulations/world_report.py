@@ -8,7 +8,8 @@ import msgspec
 from rich.console import Console
 from rich.table import Table
 
-from simulations.faults import Options
+from simulations.choices import seeded
+from simulations.faults import Options, drawn
 from simulations.removals import REMOVALS
 from simulations.sweep import Checked, Sweep, check_seed, wiring_of
 
@@ -34,21 +35,23 @@ def detect(mechanism: str, *, first: int = 0, searches: int = 1, seeds_max: int 
     """Search the seeds from `first` on for a violation without the mechanism.
 
     It is searched for `searches` times, each from where the last one ended. A search that goes through `seeds_max`
-    seeds in vain counts as that many.
+    seeds in vain counts as that many. Seeds in whose world there is no such mechanism count, and are not run.
     """
+    [removal] = [each for each in REMOVALS if each.mechanism == mechanism]
     started_s = time.monotonic()
     seed, counts, virtual_s, violation = first, list[int](), 0.0, ""
     for _ in range(searches):
         begun = seed
         while seed - begun < seeds_max:
-            checked = check_seed(seed, without=mechanism)
             seed += 1
+            if not removal.is_in(drawn(seeded(seed - 1).told)):
+                continue
+            checked = check_seed(seed - 1, without=mechanism)
             virtual_s += checked.virtual_s
             if checked.violations:
                 violation = violation or checked.violations[0]
                 break
         counts.append(seed - begun)
-    [removal] = [each for each in REMOVALS if each.mechanism == mechanism]
     return Detection(
         mechanism=mechanism,
         without=removal.without,

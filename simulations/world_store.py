@@ -1,6 +1,8 @@
 """The log and the indexes of a simulated node: the real recorder with faults, vectors and words in memory."""
 
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,9 @@ from numpy.typing import NDArray
 
 from actors.recorder import LogRecorder, Snapshot
 from projections.chunking import Chunk
-from projections.embedder import Vectors
+from projections.embedder import TextEmbedder, Vectors
 from projections.feed import Feed, LogEntry, Page, SqliteFeed
+from projections.projector import TenantStore
 from projections.vectors import Hit
 from projections.words import Tally, passage_words, rank
 from simulations.faults import Faults
@@ -78,34 +81,104 @@ class SimulatedLog:
 
 
 class RecorderFeed:
-    """Reads a log through its recorder: the feed of a log that is in memory, which tells it how far it is."""
+    """The feed of a log that is in memory, which tells it how far it is. What was read once is not read again."""
 
     def __init__(self, recorder: LogRecorder) -> None:
         self._recorder = recorder
+        self._entries: list[LogEntry] = []
+        self._streams: dict[str, list[LogEntry]] = {}
         self.known_head = 0
 
     def head(self) -> int:
         return self.known_head
 
     def read(self, after: int, *, limit: int, topics: Sequence[str] = ()) -> Page:
+        self._catch_up()
         head = self.head()
         if head <= after:
             return Page(entries=[], position=after)
-        found = self._recorder.select_notifications(after + 1, limit, stop=head, topics=topics)
-        entries = [
-            LogEntry(
+        # Positions have no gap: a commit that fails leaves none behind in SQLite.
+        new = islice(self._entries, after, None)
+        entries = list(islice((each for each in new if not topics or each.topic in topics), limit))
+        return Page(entries=entries, position=entries[-1].position if len(entries) == limit else head)
+
+    def stream(self, stream: str) -> list[LogEntry]:
+        self._catch_up()
+        return list(self._streams.get(stream, ()))
+
+    def _catch_up(self) -> None:
+        read = len(self._entries)
+        if self.known_head <= read:
+            return
+        for each in self._recorder.select_notifications(read + 1, self.known_head, stop=self.known_head):
+            entry = LogEntry(
                 position=each.id,
                 stream=str(each.originator_id),
                 version=each.originator_version,
                 topic=each.topic,
                 state=each.state,
             )
-            for each in found
-        ]
-        return Page(entries=entries, position=entries[-1].position if len(entries) == limit else head)
+            assert entry.position == len(self._entries) + 1, "positions have no gap"
+            self._entries.append(entry)
+            self._streams.setdefault(entry.stream, []).append(entry)
+
+
+class ShortPages:
+    """A feed that gives fewer entries at a time than it is asked for, as if the log were long."""
+
+    def __init__(self, feed: Feed, faults: Faults) -> None:
+        self._feed = feed
+        self._faults = faults
+
+    def head(self) -> int:
+        return self._feed.head()
+
+    def read(self, after: int, *, limit: int, topics: Sequence[str] = ()) -> Page:
+        if self._faults.happens("short_pages", times=5):
+            limit = min(limit, 1 + self._faults.choices.of("short_pages").below(5))
+        return self._feed.read(after, limit=limit, topics=topics)
 
     def stream(self, stream: str) -> list[LogEntry]:
-        return [entry for entry in self.read(0, limit=1_000_000).entries if entry.stream == stream]
+        return self._feed.stream(stream)
+
+
+class InterruptedEmbedder:
+    """An embedder that lets something else happen first: questions are embedded in the middle of a query."""
+
+    def __init__(self, embedder: TextEmbedder, interrupt: Callable[[], None]) -> None:
+        self._embedder = embedder
+        self._interrupt = interrupt
+        self.name = embedder.name
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        self._interrupt()
+        return self._embedder.embed(texts)
+
+
+class FailingEmbedder:
+    """An embedder that fails now and then."""
+
+    def __init__(self, embedder: TextEmbedder, faults: Faults) -> None:
+        self._embedder = embedder
+        self._faults = faults
+        self.name = embedder.name
+
+    def embed(self, texts: Sequence[str]) -> Vectors:
+        if self._faults.happens("embedder_fails", times=5):
+            raise OSError("the model cannot be run now")
+        return self._embedder.embed(texts)
+
+
+def make_busy(part: TenantStore, faults: Faults) -> None:
+    """Let a tenant's file be locked by somebody else now and then."""
+    apply = part.apply
+
+    def applied(entries: Sequence[LogEntry], position: int) -> set[str]:
+        if faults.happens("store_busy"):
+            raise sqlite3.OperationalError("database is locked")
+        return apply(entries, position)
+
+    part.apply = applied  # type: ignore[method-assign]  # it is this instance that is busy
 
 
 class _MemoryPassages:

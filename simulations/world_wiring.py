@@ -5,6 +5,7 @@ A removal is proof: if the simulator finds no violation without a mechanism, it 
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,8 +13,12 @@ import msgspec
 from actors.journal import Journal
 from actors.recorder import LogRecorder
 from actors.shard import Kind
+from domain.effects import Port
 from gateway.asking import Asker
+from gateway.corrections import Corrector
 from gateway.intake import Intake
+from projections.feed import Feed
+from projections.outbox import Outbox
 
 
 @contextmanager
@@ -45,6 +50,9 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
         intake: the intake's class.
         kinds: the aggregates' rules from production's.
         rewire_gateway: changes a new gateway.
+        corrector: the corrector's class.
+        outbox: opens the outbox.
+        port: makes the port that performs effects from production's.
         patched: changes of production's code for as long as a run lasts.
     """
 
@@ -53,6 +61,9 @@ class Wiring(msgspec.Struct, frozen=True, kw_only=True):
     intake: Callable[..., Intake] = Intake
     kinds: Callable[[Mapping[str, Kind]], Mapping[str, Kind]] = _same_kinds
     rewire_gateway: Callable[[Asker], None] = lambda asker: None
+    corrector: type[Corrector] = Corrector
+    outbox: Callable[[Path, Feed], Outbox] = Outbox
+    port: Callable[[Port], Port] = lambda port: port
     patched: Callable[[], Any] = _as_it_is
 
 

@@ -174,22 +174,6 @@ async def test_a_crash_after_the_effect_leads_to_the_same_key_again_once_the_lea
     assert world.events("n1", category="effect") == ["effect.requested", "effect.performed"]
 
 
-async def test_of_two_runners_one_has_an_effect_in_hand(world: World) -> None:
-    notify = Provider()
-    notify.is_free.clear()
-    first, second = world.runner({"notify": notify}, "one"), world.runner({"notify": notify}, "two")
-    for number in range(10):
-        world.request(f"n{number}")
-    while await first.turn() or await second.turn():
-        pass
-    await second.turn()
-    notify.is_free.set()
-    await first.settled()
-    await second.settled()
-
-    assert sorted(each.key for each in notify.asked) == [f"n{number}" for number in range(10)]
-
-
 async def test_an_outcome_is_sent_until_it_is_durable(world: World) -> None:
     notify = Provider()
 

@@ -1,5 +1,6 @@
 """Answers that were wrong when they were given are found, all of them and no others, and each is told once."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -262,6 +263,19 @@ async def test_a_tenants_file_that_is_lost_alone_is_rebuilt_from_the_log(world: 
     await corrected(world)
 
     assert world.wrong().keys() == {"a-1"}
+
+
+async def test_a_corrector_ends_when_another_process_owns_its_files(world: World) -> None:
+    await told_wrongly(world)
+    former = await corrected(world)
+    world.fact(FAILED)
+    await corrected(world)
+    world.fact(fact("e4", "refund:re_1", "failed", 201, amount_minor=1900))
+
+    with capture_logs() as logs:
+        await asyncio.wait_for(former.run(), timeout=5)
+
+    assert [entry["event"] for entry in logs] == ["corrections_fenced"]
 
 
 async def test_a_correction_waits_for_the_bus_and_the_customer_does_not(world: World) -> None:

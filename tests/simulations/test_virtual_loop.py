@@ -84,6 +84,23 @@ def test_what_takes_a_thread_in_production_takes_a_moment_here() -> None:
     loop.close()
 
 
+def test_an_error_that_nobody_hears_of_is_told() -> None:
+    loop = new_loop()
+
+    async def fail(reason: str) -> None:
+        raise ValueError(reason)
+
+    async def live() -> None:
+        heard, _ = loop.create_task(fail("heard")), loop.create_task(fail("unheard"))
+        await asyncio.wait([heard])
+        assert isinstance(heard.exception(), ValueError)
+
+    loop.run(live())
+    [unheard] = loop.unheard()
+    assert unheard.endswith("ValueError: unheard")
+    loop.close()
+
+
 def test_news_reach_all_who_wait_and_a_timeout_ends_the_wait() -> None:
     loop, news, heard = new_loop(), News(), list[float]()
 
