@@ -29,6 +29,7 @@ from domain.errors import RetryableError
 from domain.settings import TenantSettings
 from gateway.quarantine import Quarantine
 from projections.embedder import HashEmbedder
+from projections.store import Store
 from simulations.choices import Stream
 from simulations.faults import Faults, Options, is_acting
 from simulations.invariants import Checks
@@ -42,7 +43,7 @@ from simulations.world_knowledge import KnowledgeHost
 from simulations.world_merchants import Merchants, settings_of
 from simulations.world_people import Editor, Provider
 from simulations.world_site import Host, Site
-from simulations.world_store import FaultyRecorder, SimulatedLog
+from simulations.world_store import FaultyRecorder, SimulatedLog, open_store
 from simulations.world_wiring import PRODUCTION, Wiring, replaced
 
 # After everything that the simulated provider tells of.
@@ -399,6 +400,7 @@ def simulate(options: Options, choices: Stream, wiring: Wiring = PRODUCTION) -> 
         stack.enter_context(_uncollected())
         stack.enter_context(capture_logs())
         stack.enter_context(wiring.patched())
+        stack.enter_context(replaced(Store, "__init__", open_store))
         stack.enter_context(replaced(projections.outbox, "PAGE_MAX", OUTBOX_PAGE_MAX))
         if "old_schema" in options.rates:
             stack.enter_context(replaced(domain.codec, "UPCASTERS", OLD_SCHEMA))

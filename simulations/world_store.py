@@ -1,7 +1,9 @@
 """The log and the indexes of a simulated node: the real recorder with faults, vectors and words in memory."""
 
 import sqlite3
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from projections.chunking import Chunk
 from projections.embedder import TextEmbedder, Vectors
 from projections.feed import Feed, LogEntry, Page, SqliteFeed
 from projections.projector import TenantStore
+from projections.store import Store
 from projections.vectors import Hit
 from projections.words import Tally, passage_words, rank
 from simulations.faults import Faults
@@ -179,6 +182,34 @@ def make_busy(part: TenantStore, faults: Faults) -> None:
         return apply(entries, position)
 
     part.apply = applied  # type: ignore[method-assign]  # it is this instance that is busy
+
+
+# By schema, layout and code: an empty file as production's code leaves it.
+_EMPTY: dict[tuple[str, int, str], bytes] = {}
+_open_store = Store.__init__
+
+
+def open_store(store: Store, path: Path, schema: str, *, layout: int = 0, code: str = "") -> None:
+    """Open a store as production does; a new one begins as a copy of an empty one, for its tables are slow to make."""
+    if not path.exists():
+        key = (schema, layout, code)
+        if key not in _EMPTY:
+            _EMPTY[key] = _empty_file(schema, layout, code)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(_EMPTY[key])
+    _open_store(store, path, schema, layout=layout, code=code)
+
+
+def _empty_file(schema: str, layout: int, code: str) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="recount-world-") as directory:
+        path = Path(directory) / "empty.sqlite"
+        made = Store.__new__(Store)
+        _open_store(made, path, schema, layout=layout, code=code)
+        made.close()
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            # Nobody has opened it yet.
+            connection.execute("UPDATE owner SET epoch=0")
+        return path.read_bytes()
 
 
 class _MemoryPassages:
