@@ -19,7 +19,7 @@ NOT_WRITTEN = frozenset(
     event_id event_type fact_id fact_ids fields id intent key kind language layout message_id message_ids model object
     on_late_success on_timeout payment_id provider raw reason reference refers_to reply_to resolution result source
     status step tenant
-    topic author counts
+    topic author counts act check outcome run_id runbook name targets undo verify
     """.split()
 )
 
