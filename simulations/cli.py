@@ -10,6 +10,7 @@ import typer
 from rich.table import Table
 
 from gateway.cli import app, data, one_line_errors, run, talk
+from gateway.remediation_cli import remediation
 from gateway.replay_cli import postmortem, replay
 from simulations.simulate_cli import simulate
 
@@ -35,6 +36,7 @@ def demo(
 
 
 app.add_typer(simulate)
+app.add_typer(remediation)
 bench = typer.Typer(name="bench", help="Measure, each in one run with its own limit.", no_args_is_help=True)
 app.add_typer(bench)
 
