@@ -1,11 +1,15 @@
 """A fault: where it strikes, what did it, how it shows, and how it is taken back."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
 from simulations.chaos.target import Target
 from simulations.chaos.undo import UndoJournal
+
+BITE_WITHIN_S = 8.0
+LOOK_EVERY_S = 0.1
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,3 +33,13 @@ class Injection(msgspec.Struct, kw_only=True):
     has_bitten: Callable[[], Awaitable[bool]]
     heal: Callable[[], Awaitable[None]] | None = None
     undo: int | None = None
+
+
+async def bites(injection: Injection) -> bool:
+    """Whether the fault shows in time."""
+    deadline_s = asyncio.get_running_loop().time() + BITE_WITHIN_S
+    while not await injection.has_bitten():
+        if asyncio.get_running_loop().time() > deadline_s:
+            return False
+        await asyncio.sleep(LOOK_EVERY_S)
+    return True

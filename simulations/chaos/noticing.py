@@ -47,6 +47,8 @@ class Notices:
         lines, self._read_to = self._target.logged(self._read_to)
         for line in lines:
             event = str(line.get("event", ""))
+            if line.get("level") not in {"warning", "error"}:
+                continue
             self._note(at_s, f"event:{event}")
             if event == "slo_alert_fired":
                 self._note(at_s, f"alert:{line.get('slo')}")

@@ -16,7 +16,7 @@ from domain.errors import RetryableError, TerminalError
 from simulations.chaos.activities import Carried, carry_out
 from simulations.chaos.experiment import AbortIf, Activity, Experiment, PythonProvider
 from simulations.chaos.faults import fault_named, inject
-from simulations.chaos.injection import Injection, Place
+from simulations.chaos.injection import BITE_WITHIN_S, Injection, Place, bites
 from simulations.chaos.invariants import Checks
 from simulations.chaos.load import Load, bins
 from simulations.chaos.noticing import Noticed, Notices
@@ -24,7 +24,6 @@ from simulations.chaos.processes import available_bytes
 from simulations.chaos.scoring import Measured, Status, dip_of, score
 
 LOOK_EVERY_S = 0.1
-BITE_WITHIN_S = 8.0
 SETTLE_MAX_S = 60.0
 
 Phase = Literal["settling", "injecting", "suffering", "recovering", "checking", "over"]
@@ -184,11 +183,8 @@ class Trial:
 
     async def _bite(self, name: str) -> None:
         assert self._injection is not None
-        deadline_s = self._now_s() + BITE_WITHIN_S
-        while not await self._injection.has_bitten():
-            if self._now_s() > deadline_s:
-                raise _VoidError(f"{name} did not bite within {BITE_WITHIN_S:g} s")
-            await asyncio.sleep(LOOK_EVERY_S)
+        if not await bites(self._injection):
+            raise _VoidError(f"{name} did not bite within {BITE_WITHIN_S:g} s")
         self._carried.append(Carried(name=f"{name} bit", is_done=True, output=self._injection.backend))
 
     async def _hold(self, for_s: float) -> None:
