@@ -160,7 +160,7 @@ class Remediator:
     async def _trigger(self, book: Runbook) -> str:
         """Why a run is called for, empty if it is not."""
         for alert in self._firing.values():
-            if alert.slo in book.objectives:
+            if alert.slo in book.objectives and await self._finds_something(book):
                 return f"{alert.alert} of {alert.slo} fires"
         if book.symptom is None:
             return ""
@@ -169,6 +169,10 @@ class Remediator:
             return ""
         lasted_s = self._clock_s() - self._since_s.setdefault(book.name, self._clock_s())
         return f"{book.symptom} for {lasted_s:.0f} s" if lasted_s >= book.symptom_s else ""
+
+    async def _finds_something(self, book: Runbook) -> bool:
+        """Whether any of its steps would have something to do: an alert may last for days, and is not its business."""
+        return any([(await self._remedies.find(step.check)).targets for step in book.steps])
 
     async def _try_to_begin(self, book: Runbook, trigger: str) -> None:
         try:

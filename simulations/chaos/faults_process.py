@@ -11,7 +11,8 @@ from simulations.chaos.processes import Process, cpu_s, is_same, memory_bytes, o
 from simulations.chaos.target import Target
 from simulations.chaos.undo import Limit, Resume
 
-MEMORY_ROOM_BYTES = 4 * 1024**2
+MEMORY_ROOM_BYTES = 2 * 1024**2
+NEAR_BYTES = 512 * 1024
 
 
 def _found(target: Target | None, part: str, pid: int) -> Process:
@@ -31,7 +32,10 @@ async def kill(place: Place, *, part: str = "", pid: int = 0) -> Injection:
     async def is_gone() -> bool:
         return not is_same(found.pid, found.started)
 
-    return Injection(backend="SIGKILL", has_bitten=is_gone)
+    def is_another() -> bool:
+        return place.target is None or not part or place.target.pid_of(part) not in {0, found.pid}
+
+    return Injection(backend="SIGKILL", has_bitten=is_gone, is_mended=is_another)
 
 
 async def pause(place: Place, *, part: str = "", pid: int = 0) -> Injection:
@@ -88,7 +92,8 @@ async def exhaust_files(place: Place, *, part: str = "", pid: int = 0, room: int
     resource.prlimit(found.pid, resource.RLIMIT_NOFILE, (limit, hard))
 
     async def is_exhausted() -> bool:
-        return resource.prlimit(found.pid, resource.RLIMIT_NOFILE)[0] == limit
+        """A new file would get the lowest free number, and that is not below the limit: EMFILE."""
+        return set(range(limit)) <= open_files(found.pid)
 
     return Injection(backend="prlimit RLIMIT_NOFILE", has_bitten=is_exhausted, undo=undo)
 
@@ -104,9 +109,7 @@ async def exhaust_memory(
     resource.prlimit(found.pid, resource.RLIMIT_AS, (limit, hard))
 
     async def is_exhausted() -> bool:
-        """At its limit, or ended by it."""
-        if not is_same(found.pid, found.started):
-            return True
-        return memory_bytes(found.pid) + room_bytes >= limit
+        """It has grown to its limit, or was ended by it."""
+        return not is_same(found.pid, found.started) or memory_bytes(found.pid) >= limit - NEAR_BYTES
 
     return Injection(backend="prlimit RLIMIT_AS", has_bitten=is_exhausted, undo=undo)

@@ -27,12 +27,14 @@ class Injection(msgspec.Struct, kw_only=True):
         has_bitten: whether it shows; looked at again and again until it does.
         heal: takes it back, before the journal's undo; `None` where that is enough, or where it is over at once.
         undo: the number of its undo in the journal; `None` if there is nothing that could be left behind.
+        is_mended: whether what it took away is there again; asked in a thread.
     """
 
     backend: str
     has_bitten: Callable[[], Awaitable[bool]]
     heal: Callable[[], Awaitable[None]] | None = None
     undo: int | None = None
+    is_mended: Callable[[], bool] = lambda: True
 
 
 async def bites(injection: Injection) -> bool:

@@ -6,9 +6,11 @@ from typing import Any
 import httpx
 import msgspec
 
-from simulations.chaos.target import Target
+from simulations.chaos.target import TENANTS, Target, api_key
 
 READY_TIMEOUT_S = 2.0
+# Messages that are under way, and events that are being projected, while all is well.
+BEHIND_MAX = 60
 
 
 class Noticed(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,6 +34,7 @@ class Notices:
         self.noticed: list[Noticed] = []
         self.unready: list[str] = []
         self.is_ready = False
+        self.is_fresh = False
 
     def look(self, at_s: float) -> None:
         """Look once, at that second of the trial."""
@@ -44,6 +47,7 @@ class Notices:
             self.is_ready, self.unready = False, ["gateway"]
         for name in self.unready:
             self._note(at_s, f"part:{name}")
+        self.is_fresh = self._is_fresh()
         lines, self._read_to = self._target.logged(self._read_to)
         for line in lines:
             event = str(line.get("event", ""))
@@ -54,6 +58,19 @@ class Notices:
                 self._note(at_s, f"alert:{line.get('slo')}")
             if event == "remediation_began":
                 self._note(at_s, f"runbook:{line.get('runbook')}")
+
+    def _is_fresh(self) -> bool:
+        """Whether what was accepted a moment ago is visible."""
+        headers = {"Authorization": f"Bearer {api_key(TENANTS[0])}"}
+        try:
+            response = self._client.get(f"{self._target.direct_url}/v1/lag", headers=headers)
+            lag: dict[str, Any] = response.json()
+        except (httpx.HTTPError, ValueError):
+            return False
+        if not response.is_success:
+            return False
+        behind: int = max(lag["ingest_pending"], lag["head"] - min(lag["projected"].values()))
+        return behind <= BEHIND_MAX
 
     def _note(self, at_s: float, what: str) -> None:
         """Every time for those whose time matters, first for the others."""

@@ -24,6 +24,8 @@ from simulations.chaos.processes import available_bytes
 from simulations.chaos.scoring import Measured, Status, dip_of, score
 
 LOOK_EVERY_S = 0.1
+# A part that is away is noticed within two and a half seconds.
+STEADY_S = 3.5
 SETTLE_MAX_S = 60.0
 
 Phase = Literal["settling", "injecting", "suffering", "recovering", "checking", "over"]
@@ -102,7 +104,9 @@ class Trial:
         self._struck_s: float | None = None
         self._healed_s: float | None = None
         self._recovered_s: float | None = None
+        self._unwell_s: float | None = None
         self._is_over_at_once = False
+        self._is_mended: Callable[[], bool] = lambda: True
         self.load: Load | None = None
         self.notices: Notices | None = None
 
@@ -175,7 +179,7 @@ class Trial:
         self._on_phase("injecting")
         self._struck_s = self._now_s()
         self._injection = await inject(name, self._place, arguments)
-        self._backend = self._injection.backend
+        self._backend, self._is_mended = self._injection.backend, self._injection.is_mended
         await self._bite(name)
         self._on_phase("suffering")
         await self._hold(max(hold_s, activity.pauses.after))
@@ -191,7 +195,7 @@ class Trial:
         until_s = self._now_s() + for_s
         while (left_s := until_s - self._now_s()) > 0:
             self._look_out()
-            await self._look()
+            await self._is_unwell()
             await asyncio.sleep(min(LOOK_EVERY_S, left_s))
 
     async def _heal(self) -> None:
@@ -207,19 +211,26 @@ class Trial:
             self._healed_s = self._now_s()
 
     async def _recover(self) -> bool:
-        """Wait until all is well, and stays so for a moment; whether it was."""
+        """Wait until all is well and stays so, longer than it takes to notice that a part is away; whether it was."""
         deadline_s = self._now_s() + self._terms.recovery_max_s
         well_since_s: float | None = None
         while self._now_s() < deadline_s:
             self._look_out()
-            is_well, _ = await self._is_well()
+            is_unwell = await self._is_unwell() or not await asyncio.to_thread(self._is_mended)
             now_s = self._now_s()
-            well_since_s = (well_since_s if well_since_s is not None else now_s) if is_well else None
-            if well_since_s is not None and now_s - well_since_s >= 1.0:
-                self._recovered_s = well_since_s
+            well_since_s = None if is_unwell else well_since_s if well_since_s is not None else now_s
+            if well_since_s is not None and now_s - well_since_s >= STEADY_S:
+                self._recovered_s = self._unwell_s if self._unwell_s is not None else self._struck_s
                 return True
             await asyncio.sleep(LOOK_EVERY_S)
         return False
+
+    async def _is_unwell(self) -> bool:
+        """Whether all is not well now, and remember when that was last."""
+        is_well, _ = await self._is_well()
+        if not is_well:
+            self._unwell_s = self._now_s()
+        return not is_well
 
     async def _look(self) -> None:
         if self.notices is not None:
@@ -230,6 +241,8 @@ class Trial:
         await self._look()
         if self.notices is not None and not self.notices.is_ready:
             return False, f"not ready: {', '.join(self.notices.unready) or 'it does not answer'}"
+        if self.notices is not None and not self.notices.is_fresh:
+            return False, "what was accepted is not visible"
         if self.load is not None and not self.load.is_well(self._now_s()):
             return False, "what is asked of it is not well done"
         for probe in self._experiment.hypothesis.probes:
@@ -262,7 +275,9 @@ class Trial:
             bad_share = sum(not each.is_good for each in done) / len(done) if done else 1.0
             dip = dip_of(bins(done, struck_s, until_s))
             broken = await Checks(target, self._accepted).broken(terms.invariants)
-        from_s = struck_s if self._is_over_at_once or self._healed_s is None else self._healed_s
+        # What the node mended by itself, before the fault was taken back, is counted from the beginning.
+        is_own = self._healed_s is None or (self._recovered_s or end_s) <= self._healed_s
+        from_s = struck_s if self._is_over_at_once or is_own else self._healed_s or struck_s
         return Measured(
             bad_share=bad_share,
             bad_share_max=terms.bad_share_max,

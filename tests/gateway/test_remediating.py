@@ -190,8 +190,8 @@ async def test_an_alert_begins_the_runbooks_of_its_objective_and_those_that_find
     await world.turns(6)
 
     assert world.node.done == ["restart nats"]
-    assert world.told().count("began") == 2
-    assert world.remediator.ends == {("broker-deaf", "recovered"): 1, ("host-silent", "nothing_found"): 1}
+    assert world.told().count("began") == 1
+    assert world.remediator.ends == {("broker-deaf", "recovered"): 1}
 
 
 async def test_an_alert_that_ended_begins_nothing(world: World) -> None:
@@ -218,7 +218,7 @@ async def test_a_runbook_that_never_helps_flaps_and_stops(world: World) -> None:
 
     assert world.remediator.ends["broker-deaf", "escalated"] == 3
     assert world.remediator.ends["broker-deaf", "refused"] == 1
-    assert world.told().count("refused") == 1 + 1  # host-silent finds nothing three times, and flaps as well.
+    assert world.told().count("refused") == 1
 
 
 async def test_more_silent_hosts_than_a_step_may_touch_wait_for_a_person(world: World) -> None:
@@ -289,10 +289,11 @@ async def test_a_source_of_which_most_is_put_aside_is_paused_and_let_through_if_
     for number in range(200):
         counts(1_100 + number, 910 + number)
         await world.turns(1)
+        if world.remediator.ends:
+            break
 
-    assert world.node.done[0] == "pause acme/stripe"
-    assert world.node.done[-1] == "resume acme/stripe"
-    assert world.remediator.ends["quarantine-grows", "escalated"] >= 1
+    assert world.node.done == ["pause acme/stripe", "pause acme/stripe", "resume acme/stripe"]
+    assert world.remediator.ends == {("quarantine-grows", "escalated"): 1}
 
 
 async def test_wrong_answers_have_missed_events_pulled_and_what_is_worth_it_sent_in_again(world: World) -> None:
