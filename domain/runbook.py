@@ -14,6 +14,8 @@ Condition = Literal[
     "source_spoilt",
     "quarantine_retryable",
     "pollable",
+    "canary_wrong",
+    "build_unfinished",
     "named",
 ]
 Action = Literal[
@@ -24,6 +26,8 @@ Action = Literal[
     "requeue_quarantine",
     "pull_missed",
     "open_circuit",
+    "rebuild_generation",
+    "roll_back_generation",
 ]
 
 
@@ -153,9 +157,42 @@ RUNBOOKS = (
                 verify="quarantine_retryable",
                 targets_max=100,
             ),
+            Step(
+                name="rebuild-views",
+                check="canary_wrong",
+                act="rebuild_generation",
+                verify="build_unfinished",
+                verify_s=600.0,
+            ),
         ),
     ),
-    # These two are begun by a person, who names the target.
+    # These are begun by a person, who names the target.
+    Runbook(
+        name="rebuild-generation",
+        steps=(
+            Step(
+                name="rebuild-generation",
+                check="named",
+                act="rebuild_generation",
+                verify="build_unfinished",
+                verify_s=3_600.0,
+            ),
+        ),
+    ),
+    Runbook(
+        name="roll-back-generation",
+        steps=(
+            # The one before may say what was withdrawn since, or be wrong itself: a person who asks for it looks again.
+            Step(
+                name="roll-back-generation",
+                check="named",
+                act="roll_back_generation",
+                verify="build_unfinished",
+                verify_s=120.0,
+                is_irreversible=True,
+            ),
+        ),
+    ),
     Runbook(
         name="pause-source",
         steps=(Step(name="pause-source", check="named", act="pause_source", verify="named", undo="resume_source"),),

@@ -7,12 +7,24 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING
 
+import msgspec
 from nats.errors import Error as NatsError
 
+from actors.generation_requests import (
+    BuildGeneration,
+    GenerationRefused,
+    GenerationReply,
+    GenerationRequest,
+    GenerationsFound,
+    RollBack,
+    ShowGenerations,
+)
 from actors.index import ROLE as INDEX_ROLE
 from actors.journal import Journal
 from actors.payment_shard import new_id, now
 from domain.errors import TerminalError
+from domain.index_generation import UNDER_WAY
+from gateway.prober import PROBES
 from gateway.remediating import Remediator
 from gateway.remediation_log import RemediationLog
 from gateway.remedies import RETRYABLE_CODE, Remedies, split_target
@@ -29,6 +41,7 @@ ROOM_BYTES_MIN = 16 * 1024**2
 # So says the server of a stream that has reached its limit: no restart makes it smaller.
 STREAM_FULL = "maximum bytes exceeded"
 REQUEUE_MAX = 1_000
+_replies = msgspec.msgpack.Decoder(GenerationReply)
 
 
 class NodeParts:
@@ -75,6 +88,35 @@ class NodeParts:
 
     def pollable(self) -> Sequence[str]:
         return list(self._node.pollers)
+
+    def wrong_canaries(self) -> tuple[str, float]:
+        [counter] = PROBES.collect()
+        wrong = [each.value for each in counter.samples if each.labels.get("outcome") == "wrong"]
+        return self._node.settings.prober.tenant, max(wrong, default=0.0)
+
+    async def unfinished_build(self, tenant: str) -> str:
+        found = await self._asked(ShowGenerations(tenant=tenant))
+        newest = max(found.generations, key=lambda each: each.generation, default=None)
+        if newest is None or newest.stage not in {*UNDER_WAY, "abandoned"}:
+            return ""
+        why = f": {newest.abandoned_for}" if newest.abandoned_for else ""
+        return f"generation {newest.generation} of {tenant} is {newest.stage}{why}"
+
+    async def rebuild(self, tenant: str) -> None:
+        await self._asked(BuildGeneration(tenant=tenant, reason="remediation"))
+
+    async def roll_back(self, tenant: str) -> None:
+        await self._asked(RollBack(tenant=tenant, reason="remediation"))
+
+    async def _asked(self, request: GenerationRequest) -> GenerationsFound:
+        """Raises `RetryableError` while the index is away, `TerminalError` where the rules refuse it."""
+        if request.tenant not in self._tenants:
+            raise TerminalError(f"there is no tenant {request.tenant}")
+        call = self._node.call_index(request.tenant)
+        reply: GenerationReply = _replies.decode(await call("generations", msgspec.msgpack.encode(request)))
+        if isinstance(reply, GenerationRefused):
+            raise TerminalError(f"{reply.code}: {reply.detail}")
+        return reply
 
     async def restart_host(self, name: str) -> None:
         await self._node.supervisor.restart(name)

@@ -237,7 +237,7 @@ class Remediator:
     async def _verify(self, run: Run) -> tuple[bool, str]:
         if run.step.verify == "named":
             return True, "there is nothing to wait for"
-        finding = await self._remedies.find(run.step.verify)
+        finding = await self._remedies.find(run.step.verify, run.chosen)
         left = [target for target in finding.targets if target in run.chosen]
         return not left, f"{', '.join(left)}: {finding.found}" if left else finding.found
 

@@ -18,6 +18,8 @@ STUCK_AFTER_S = 10.0
 SPOILT_WINDOW_S = 30.0
 SPOILT_MIN = 20
 SPOILT_SHARE = 0.5
+# A few probes fit into it.
+CANARY_WINDOW_S = 300.0
 # What was put aside because of us, not of what it says: it may be taken in once the trouble is over.
 RETRYABLE_CODE = "command.failed"
 
@@ -56,6 +58,22 @@ class Parts(Protocol):
         """`tenant/source` of every API that can be asked."""
         ...
 
+    def wrong_canaries(self) -> tuple[str, float]:
+        """The canary tenant, and how often it was answered wrongly since the start."""
+        ...
+
+    async def unfinished_build(self, tenant: str) -> str:
+        """What keeps the tenant's newest generation from being finished; empty if nothing does."""
+        ...
+
+    async def rebuild(self, tenant: str) -> None:
+        """Have the next generation built beside the active one."""
+        ...
+
+    async def roll_back(self, tenant: str) -> None:
+        """Go back to the generation before the active one."""
+        ...
+
     async def restart_host(self, name: str) -> None: ...
 
     async def restart_broker(self) -> None: ...
@@ -91,6 +109,7 @@ class Remedies:
         self._parts = parts
         self._clock_s = clock_s
         self._seen: deque[tuple[float, dict[str, Tallied]]] = deque()
+        self._wrong: deque[tuple[float, float]] = deque()
 
     def look(self) -> None:
         """Remember what was counted, to be compared with later; to be called every few seconds."""
@@ -98,6 +117,9 @@ class Remedies:
         self._seen.append((now_s, self._by_source()))
         while len(self._seen) > 1 and self._seen[1][0] <= now_s - SPOILT_WINDOW_S:
             self._seen.popleft()
+        self._wrong.append((now_s, self._parts.wrong_canaries()[1]))
+        while len(self._wrong) > 1 and self._wrong[1][0] <= now_s - CANARY_WINDOW_S:
+            self._wrong.popleft()
 
     async def find(self, condition: Condition, named: Sequence[str] = ()) -> Finding:
         """What the condition is found of. Raises `RetryableError` where that cannot be seen now."""
@@ -118,6 +140,12 @@ class Remedies:
                 return _finding(list(open_), f"{sum(open_.values())} messages are worth another try", "none is")
             case "pollable":
                 return _finding(self._parts.pollable(), "can be asked", "no source has an API to ask")
+            case "canary_wrong":
+                return _finding(self._wrong_canaries(), "was answered wrongly", "no canary answer was wrong")
+            case "build_unfinished":
+                unfinished = {tenant: await self._parts.unfinished_build(tenant) for tenant in named}
+                left = [tenant for tenant, why in unfinished.items() if why]
+                return _finding(left, "; ".join(filter(None, unfinished.values())), "the newest generation is finished")
             case "named":
                 return _finding(named, "was named", "nothing was named")
             case _:
@@ -147,6 +175,12 @@ class Remedies:
                 return f"{await parts.requeue(target)} messages of {target} were sent in again"
             case "pull_missed":
                 return f"{target} was asked and had {await parts.poll(target)} new messages"
+            case "rebuild_generation":
+                await parts.rebuild(target)
+                return f"the next generation of {target} is being built"
+            case "roll_back_generation":
+                await parts.roll_back(target)
+                return f"{target} goes back to the generation before"
             case "pause_source":
                 return f"{target} is paused for {parts.pause(target):g} s"
             case "resume_source":
@@ -169,6 +203,10 @@ class Remedies:
                 quarantined=each.quarantined + (before.quarantined if before else 0),
             )
         return together
+
+    def _wrong_canaries(self) -> list[str]:
+        tenant, wrong = self._parts.wrong_canaries()
+        return [tenant] if self._wrong and wrong > self._wrong[0][1] else []
 
     def _spoilt(self) -> list[str]:
         """The sources of which most was put aside within the window."""

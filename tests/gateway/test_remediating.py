@@ -44,6 +44,8 @@ class Troubled:
         self.counts: list[Tallied] = []
         self.open: dict[str, int] = {}
         self.apis: dict[str, int] = {}
+        self.wrong = 0.0
+        self.building: dict[str, str] = {}
         self.paused: set[str] = set()
         self.done: list[str] = []
         self.helps = True
@@ -66,6 +68,19 @@ class Troubled:
 
     def pollable(self) -> Sequence[str]:
         return list(self.apis)
+
+    def wrong_canaries(self) -> tuple[str, float]:
+        return "canary", self.wrong
+
+    async def unfinished_build(self, tenant: str) -> str:
+        return self.building.get(tenant, "")
+
+    async def rebuild(self, tenant: str) -> None:
+        self._act(f"rebuild {tenant}")
+        self.building[tenant] = "generation 2 is building"
+
+    async def roll_back(self, tenant: str) -> None:
+        self._act(f"roll back {tenant}")
 
     async def restart_host(self, name: str) -> None:
         self._act(f"restart {name}")
@@ -339,4 +354,30 @@ async def test_no_step_is_taken_that_the_log_does_not_take(world: World) -> None
 def test_every_runbook_that_begins_by_itself_says_on_what() -> None:
     by_hand = {book.name for book in RUNBOOKS if not book.objectives and book.symptom is None}
 
-    assert by_hand == {"pause-source", "open-circuit"}
+    assert by_hand == {"pause-source", "open-circuit", "rebuild-generation", "roll-back-generation"}
+
+
+async def test_wrong_canary_answers_have_the_views_rebuilt_and_that_is_waited_for(world: World) -> None:
+    await world.turns(1)
+    world.node.wrong = 1.0
+    world.alert("answer-accuracy")
+    await world.turns(20)
+    assert world.node.done == ["rebuild canary"]
+    assert world.remediator.ends == {}
+
+    world.node.building["canary"] = ""
+    await world.turns(2)
+
+    assert world.remediator.ends == {("answers-wrong", "recovered"): 1}
+
+
+async def test_nobody_goes_back_a_generation_without_a_person_who_looked_twice(world: World) -> None:
+    await world.remediator.begin("roll-back-generation", "it is worse", ["acme"])
+    await world.turns(10)
+    assert world.node.done == []
+
+    [run] = [each.state.run for each in await world.remediator.standings() if each.state.run]
+    await world.remediator.settle("roll-back-generation", run.run_id, run.step.name, by="on-call", is_approved=True)
+    await world.turns(4)
+
+    assert world.node.done == ["roll back acme"]
