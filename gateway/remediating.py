@@ -204,8 +204,7 @@ class Remediator:
             raise
         if after.run is None and after.outcome is not None and not isinstance(command, BeginRemediation):
             self.ends[runbook, after.outcome] += 1
-            tell = log.error if after.outcome == "escalated" else log.info
-            tell("remediation_ended", runbook=runbook, run_id=command.run_id, outcome=after.outcome)
+            log.warning("remediation_ended", runbook=runbook, run_id=command.run_id, outcome=after.outcome)
         return after
 
     async def _step(self, run: Run) -> None:
