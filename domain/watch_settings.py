@@ -65,7 +65,7 @@ class RemediationSettings(Settings, frozen=True, kw_only=True):
     """
 
     mode: Literal["act", "ask", "off"] = "act"
-    operator_keys: list[str] = []
+    operator_keys: tuple[str, ...] = ()
     cool_down_s: float = 60.0
     runs_max: int = 3
     window_s: float = 3_600.0

@@ -1,4 +1,4 @@
-"""An experiment from its file to its report, on a node of its own: the fault bites, all is well again, nothing is left."""
+"""An experiment from its file to its report, on a node of its own: it bites, all is well again, nothing is left."""
 
 import json
 import os
