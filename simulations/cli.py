@@ -10,7 +10,9 @@ import typer
 from rich.table import Table
 
 from gateway.cli import app, data, one_line_errors, run, talk
+from gateway.remediation_cli import remediation
 from gateway.replay_cli import postmortem, replay
+from simulations.chaos_cli import chaos
 from simulations.simulate_cli import simulate
 
 main = app
@@ -35,6 +37,8 @@ def demo(
 
 
 app.add_typer(simulate)
+app.add_typer(chaos)
+app.add_typer(remediation)
 bench = typer.Typer(name="bench", help="Measure, each in one run with its own limit.", no_args_is_help=True)
 app.add_typer(bench)
 
