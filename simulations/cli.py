@@ -116,6 +116,19 @@ def bench_promotion(
     _report(figures, "no failed question, none of two generations, p99 at the switch at most twice as before", json)
 
 
+@bench.command("rebuild")
+def bench_rebuild(
+    passages: Annotated[int, typer.Option(min=100, help="how many passages the generation has")] = 100_000,
+    json: Json = None,
+) -> None:
+    """A large generation is built again: how long each stage takes, and what is embedded again."""
+    from simulations.bench_rebuild import bench_rebuild
+
+    with one_line_errors(), tempfile.TemporaryDirectory(prefix="recount-bench-") as directory:
+        figures = bench_rebuild(Path(directory), passages, _say)
+    _report(figures, "active, with every passage found, and nothing embedded again", json)
+
+
 @bench.command("tenants")
 def bench_tenants(
     tenants: Annotated[int, typer.Option(min=100, help="how many tenants")] = 2_000,
