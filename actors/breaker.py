@@ -68,6 +68,11 @@ class Breakers:
         if circuit is not None and circuit.opened_at_s is not None:
             self._on_change(account, "closed")
 
+    def open(self, account: Account) -> None:
+        """Leave the account alone for a while, whatever it has done; then it is tried with one effect."""
+        self._circuits.setdefault(account, _Circuit()).opened_at_s = self._clock_s()
+        self._on_change(account, "open")
+
     def not_asked(self, account: Account) -> None:
         """What was begun ended without asking the account: nothing is known of it, and another may be its probe."""
         if account in self._circuits:

@@ -187,6 +187,7 @@ class Builder:
         Raises:
             FencedError: another process owns the log's leases or the files now.
         """
+        self._tenants.close_left()
         self._read()
         name = self._next()
         try:

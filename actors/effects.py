@@ -185,6 +185,11 @@ class EffectRunner:
         self._under_way.pop(task)
         self._ended.set()
 
+    def open_circuit(self, account: Account) -> float:
+        """Leave an account alone from now on; returns for how many seconds."""
+        self._breakers.open(account)
+        return self._settings.breaker_open_s
+
     async def settled(self) -> None:
         """Returns once nothing that was begun is under way."""
         while self._under_way:

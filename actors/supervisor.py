@@ -38,6 +38,7 @@ class Watched(msgspec.Struct, kw_only=True):
     strikes: int = 0
     replacements: int = 0
     heard_at_s: float = 0.0
+    is_being_replaced: bool = False
 
 
 class Supervisor:
@@ -82,6 +83,19 @@ class Supervisor:
         await asyncio.gather(*(self._await_first(watched) for watched in self._watched.values()))
         self._watches = [asyncio.create_task(self._watch(watched)) for watched in self._watched.values()]
 
+    async def restart(self, name: str) -> None:
+        """Give a host's name to a new process, whether or not the old one answers.
+
+        Raises `RetryableError` if that one does not start, or another is being started already.
+        """
+        watched = self._watched.get(name)
+        if watched is None or watched.is_being_replaced:
+            raise RetryableError(f"{name} is no host, or is being replaced already")
+        before = watched.replacements
+        await self._replace(watched)
+        if watched.replacements == before:
+            raise RetryableError(f"{name} did not start again")
+
     async def stop(self) -> None:
         """Stop watching, then end every host."""
         for watch in self._watches:
@@ -114,7 +128,8 @@ class Supervisor:
                 self._on_event(
                     "host_silent", {"host": watched.spec.name, "strikes": watched.strikes, "reason": str(error)}
                 )
-                if watched.strikes >= STRIKES_MAX and not self._is_restarting(watched):
+                is_due = watched.strikes >= STRIKES_MAX and not watched.is_being_replaced
+                if is_due and not self._is_restarting(watched):
                     await self._replace(watched)
                 continue
             if watched.health is not None and watched.health.pid != health.pid:
@@ -133,6 +148,7 @@ class Supervisor:
 
     async def _replace(self, watched: Watched) -> None:
         """Give the name to a new process. The old one may still run: its lease is gone with the new one's start."""
+        watched.is_being_replaced = True
         kill_host(watched.spec.name)
         try:
             _start(watched.spec)
@@ -140,6 +156,8 @@ class Supervisor:
         except Exception as error:  # noqa: BLE001 - as above: it is tried again
             self._on_event("host_replacement_failed", {"host": watched.spec.name, "reason": str(error)})
             return
+        finally:
+            watched.is_being_replaced = False
         watched.replacements += 1
         watched.strikes, watched.heard_at_s = 0, self._clock_s()
         self._on_event("host_replaced", {"host": watched.spec.name, "pid": watched.health.pid})

@@ -104,7 +104,7 @@ def open_passages(directory: Path, name: str) -> PassageIndex:
 
 
 class _Held:
-    """An open generation and how many read it. `is_replaced` says that it is closed when the last one leaves."""
+    """An open generation and how many read it. `is_replaced` says that it can be closed when the last one has left."""
 
     def __init__(self, tenant: Tenant) -> None:
         self.tenant = tenant
@@ -159,7 +159,9 @@ class Tenants:
         self.settings = settings or IndexSettings()
         self._lock = threading.Lock()
         self._places: OrderedDict[str, _Place] = OrderedDict()
+        # What was replaced and is not closed yet; of that, what nobody reads any more.
         self._read: dict[tuple[str, int], int] = {}
+        self._left: list[tuple[str, _Held]] = []
 
     def directory(self, name: str) -> Path:
         """A tenant's directory."""
@@ -194,20 +196,27 @@ class Tenants:
     def _leave(self, name: str, held: _Held) -> None:
         with self._lock:
             held.readers -= 1
-            is_last = held.is_replaced and not held.readers
-        if is_last:
-            self._forget(name, held)
+            if held.is_replaced and not held.readers:
+                self._left.append((name, held))
         # Closing waits for the disk, and whoever asked would wait for it: a few more may be open for a moment.
         self.close_oldest(spare=self.settings.tenants_open_max // 4)
 
-    def _forget(self, name: str, held: _Held) -> None:
-        """Close a generation that was replaced and that nobody reads any more."""
-        held.tenant.close()
-        with self._lock:
-            key = (name, held.tenant.generation)
-            self._read[key] -= 1
-            if not self._read[key]:
-                del self._read[key]
+    def close_left(self) -> None:
+        """Close the generations that were replaced and that nobody reads any more.
+
+        It takes an fsync or two, so it is nothing for whoever read last: somebody waits for that answer.
+        """
+        while True:
+            with self._lock:
+                if not self._left:
+                    return
+                name, held = self._left.pop()
+            held.tenant.close()
+            with self._lock:
+                key = (name, held.tenant.generation)
+                self._read[key] -= 1
+                if not self._read[key]:
+                    del self._read[key]
 
     def close_oldest(self, *, spare: int = 0) -> None:
         """Close the least recently used that nobody reads, of those above the number and `spare` more."""
@@ -232,25 +241,23 @@ class Tenants:
                 place.opening.release()
 
     def replace(self, name: str, tenant: Tenant) -> None:
-        """Whoever asks from now on reads `tenant`; the one before it is closed when its last reader has left."""
+        """Whoever asks from now on reads `tenant`; the one before it can be closed when its last reader has left."""
         with self._lock:
             place = self._places.setdefault(name, _Place())
             place.coming += 1
-        with place.opening:
-            with self._lock:
-                before, place.held = place.held, _Held(tenant)
-                place.coming -= 1
-                if before is None:
-                    return
-                before.is_replaced = True
-                key = (name, before.tenant.generation)
-                self._read[key] = self._read.get(key, 0) + 1
-                is_left = not before.readers
-            if is_left:
-                self._forget(name, before)
+        with place.opening, self._lock:
+            before, place.held = place.held, _Held(tenant)
+            place.coming -= 1
+            if before is None:
+                return
+            before.is_replaced = True
+            key = (name, before.tenant.generation)
+            self._read[key] = self._read.get(key, 0) + 1
+            if not before.readers:
+                self._left.append((name, before))
 
     def is_read(self, name: str, generation: int) -> bool:
-        """Whether somebody still reads a generation that was replaced."""
+        """Whether a generation that was replaced is still open, because somebody reads it or did a moment ago."""
         with self._lock:
             return (name, generation) in self._read
 

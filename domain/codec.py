@@ -19,10 +19,19 @@ from domain.index_generation import IndexCommand, IndexEvent
 from domain.message import Event, Reply, Trace
 from domain.payment_saga import PaymentCommand, PaymentEvent
 from domain.polling import PollCommand, PollEvent
+from domain.remediation import RemediationCommand, RemediationEvent
 from domain.webhook import RecordSighting, WebhookSeen
 
 AnyEvent = (
-    PaymentEvent | WebhookSeen | DocumentEvent | IndexEvent | AnswerEvent | ConversationEvent | PollEvent | EffectEvent
+    PaymentEvent
+    | WebhookSeen
+    | DocumentEvent
+    | IndexEvent
+    | AnswerEvent
+    | ConversationEvent
+    | PollEvent
+    | EffectEvent
+    | RemediationEvent
 )
 AnyCommand = (
     PaymentCommand
@@ -33,6 +42,7 @@ AnyCommand = (
     | ConversationCommand
     | PollCommand
     | EffectCommand
+    | RemediationCommand
 )
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]

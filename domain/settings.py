@@ -9,7 +9,7 @@ from domain.ids import SOURCE_RE, TENANT_RE
 from domain.mapping_settings import MappingSettings
 from domain.payment_policy import OnLateSuccess, OnTimeout
 from domain.polling import LOCAL_URLS, PollSettings
-from domain.watch_settings import ProberSettings, SloSettings
+from domain.watch_settings import ProberSettings, RemediationSettings, SloSettings
 
 BATCH_MAX = 500  # PostgreSQL through a pipeline hung on inserts of 1,500 and more events; one limit for every store.
 API_KEY_CHARS_MIN = 8
@@ -396,6 +396,7 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
         telemetry: what is told about the work.
         slo: the objectives.
         prober: canary payments.
+        remediation: what the node may do about its own troubles.
         tenants: by name.
     """
 
@@ -413,6 +414,7 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     telemetry: TelemetrySettings = TelemetrySettings()
     slo: SloSettings = SloSettings()
     prober: ProberSettings = ProberSettings()
+    remediation: RemediationSettings = RemediationSettings()
     tenants: dict[str, TenantSettings] = {}
 
     def __post_init__(self) -> None:
@@ -433,6 +435,8 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
         for name in ("payment_shards", "index_shards", "intakes"):
             if not 1 <= getattr(self.ray, name) <= ACTORS_MAX:
                 raise ValueError(f"ray.{name}: 1 to {ACTORS_MAX}")
+        if set(keys) & set(self.remediation.operator_keys):
+            raise ValueError("remediation.operator_keys: an operator's key is no tenant's")
         if not self.composer.url and any(each.composer == "model" for each in self.tenants.values()):
             raise ValueError("composer.url: a tenant wants its answers worded by a model, and there is none")
         if self.store.url != "sqlite" and not self.store.url.startswith("postgresql://"):

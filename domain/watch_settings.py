@@ -1,10 +1,13 @@
-"""How a node watches itself: its objectives, and the questions that it asks itself."""
+"""How a node watches itself: its objectives, the questions that it asks itself, and what it may do about trouble."""
+
+from typing import Literal
 
 import msgspec
 
 from domain.ids import TENANT_RE
 
 TIME_SCALE_MAX = 10_000
+OPERATOR_KEY_CHARS_MIN = 16
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,3 +50,30 @@ class ProberSettings(Settings, frozen=True, kw_only=True):
             raise ValueError("prober: interval_s not below 0, and deadline_s above 0")
         if TENANT_RE.fullmatch(self.tenant) is None:
             raise ValueError("prober.tenant: use lower-case letters, digits and hyphens, at most 63")
+
+
+class RemediationSettings(Settings, frozen=True, kw_only=True):
+    """What the node may do about its own troubles: docs/remediation.md.
+
+    Args:
+        mode: `act` (take the steps of runbooks), `ask` (each step waits for a person) or `off` (begin none by itself).
+        operator_keys: bearer credentials of those who may approve steps and begin runbooks; without one nobody may.
+        cool_down_s: the pause between two runs of a runbook.
+        runs_max: how often a runbook may run within `window_s`; after that it flaps, and a person is needed.
+        window_s: see `runs_max`.
+        pause_s: how long a paused source is held up.
+    """
+
+    mode: Literal["act", "ask", "off"] = "act"
+    operator_keys: tuple[str, ...] = ()
+    cool_down_s: float = 60.0
+    runs_max: int = 3
+    window_s: float = 3_600.0
+    pause_s: float = 900.0
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` with what to change."""
+        if self.cool_down_s < 0 or self.runs_max < 1 or not self.window_s > 0 or not self.pause_s > 0:
+            raise ValueError("remediation: cool_down_s not below 0, runs_max at least 1, window_s and pause_s above 0")
+        if any(len(key) < OPERATOR_KEY_CHARS_MIN for key in self.operator_keys):
+            raise ValueError(f"remediation.operator_keys: at least {OPERATOR_KEY_CHARS_MIN} characters each")

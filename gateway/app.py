@@ -24,6 +24,7 @@ from gateway.http import (
     operations,
     payments,
     quarantine,
+    remediation,
     search,
     slo,
     webhooks,
@@ -48,6 +49,7 @@ _ROUTES: list[Any] = [
     *quarantine.HANDLERS,
     *operations.HANDLERS,
     *slo.HANDLERS,
+    *remediation.HANDLERS,
 ]
 
 

@@ -15,7 +15,9 @@ from gateway.time_zones import zone_named
 PREFIX = "RECOUNT_"
 DEFAULT_FILE = "recount.toml"
 # Read before there are settings: where they are, and what the command line needs to reach a running node.
-NOT_SETTINGS = frozenset({"RECOUNT_CONFIG", "RECOUNT_GATEWAY", "RECOUNT_API_KEY", "RECOUNT_EXTRA"})
+NOT_SETTINGS = frozenset(
+    {"RECOUNT_CONFIG", "RECOUNT_GATEWAY", "RECOUNT_API_KEY", "RECOUNT_OPERATOR_KEY", "RECOUNT_EXTRA"}
+)
 
 # A first tenant for a node without a configuration file, so that `recount up` answers at once on a laptop.
 _DEVELOPMENT: dict[str, Any] = {

@@ -138,6 +138,9 @@ class Publisher:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        # Why nothing was taken last, empty since something was; and since when, on the loop's clock.
+        self.refusal = ""
+        self.refused_since_s = 0.0
         self._waiting: deque[tuple[Outgoing, asyncio.Future[int]]] = deque()
         self._flush: asyncio.Task[None] | None = None
 
@@ -168,9 +171,17 @@ class Publisher:
                 if done.done():
                     continue
                 if isinstance(outcome, BaseException):
-                    done.set_exception(_not_taken(outcome))
+                    refused = _not_taken(outcome)
+                    self._note(refused.reason)
+                    done.set_exception(refused)
                 else:
+                    self._note("")
                     done.set_result(outcome)
+
+    def _note(self, refusal: str) -> None:
+        if refusal and not self.refusal:
+            self.refused_since_s = asyncio.get_running_loop().time()
+        self.refusal = refusal
 
     async def _publish_singly(self, messages: Sequence[Outgoing]) -> Sequence[int | BaseException]:
         """The sequence or the failure of each; they are under way together, and each is synced by itself."""

@@ -60,6 +60,7 @@ class NatsServer:
         self._port = port
         self._on_event = on_event
         self._process: subprocess.Popen[bytes] | None = None
+        self._has_started = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
 
     @property
@@ -75,6 +76,17 @@ class NatsServer:
         """Start and wait until it listens. Raises `TerminalError` with the server's own words if it does not."""
         await self._spawn()
         self._watch = asyncio.create_task(self._keep_alive())
+
+    async def restart(self) -> None:
+        """End it at once, stopped or not, and return when another one listens. Raises `TerminalError` if none does."""
+        assert self._process is not None, "the server was not started"
+        self._has_started.clear()
+        self._process.kill()
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await self._has_started.wait()
+        except TimeoutError:
+            raise TerminalError(f"nats-server did not start again; see {self._directory / 'nats.log'}") from None
 
     async def stop(self) -> None:
         """End it in good order: SIGTERM, and SIGKILL for one that does not listen."""
@@ -128,6 +140,7 @@ class NatsServer:
         except TimeoutError:
             self._process.kill()
             raise TerminalError(f"nats-server does not listen; see {self._directory / 'nats.log'}") from None
+        self._has_started.set()
         self._on_event("nats_started", {"pid": self._process.pid, "port": self._port})
 
     async def _listening(self, ports: Path) -> int:

@@ -47,6 +47,8 @@ from gateway.effects.ports import chats, ports_of
 from gateway.host_specs import host_specs
 from gateway.ledger import Ledger
 from gateway.nats_server import NatsServer
+from gateway.node_parts import make_remediator
+from gateway.pauses import Pauses
 from gateway.polling import Cursors, pollers_of
 from gateway.privacy.cleanse import Cleanser
 from gateway.quarantine import Quarantine
@@ -98,6 +100,7 @@ class Node:
         # What the index shards measured from recorded to visible, all tenants together, by host.
         self.delays: dict[str, list[Delays]] = {}
         self.certificates = Certificates()
+        self.pauses = Pauses(time.monotonic)
         self._stops: list[Callable[[], Awaitable[None]]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._hints: set[asyncio.Task[None]] = set()
@@ -135,6 +138,7 @@ class Node:
         await self.supervisor.start()
         self._start_answering()
         await self._start_effects()
+        self._start_remediation()
         self._start_watching()
 
     def _prepare_data(self) -> None:
@@ -264,9 +268,16 @@ class Node:
         client = httpx.AsyncClient()
         self._stops.append(client.aclose)
         cursors = Cursors(Journal(self._recorder), self.payments.submit)
-        for poller in pollers_of(
-            self.settings.tenants, client=client, publish=self.publisher.publish, cursors=cursors, clock=now
-        ):
+        pollers = pollers_of(
+            self.settings.tenants,
+            client=client,
+            publish=self.publisher.publish,
+            cursors=cursors,
+            clock=now,
+            is_paused=lambda tenant, source: self.pauses.left_s(tenant, source) > 0,
+        )
+        self.pollers = {poller.name: poller for poller in pollers}
+        for poller in self.pollers.values():
             self._tasks.append(asyncio.create_task(poller.run()))
 
     def _start_conversations(self) -> None:
@@ -299,6 +310,15 @@ class Node:
         )
         self._tasks.append(asyncio.create_task(self.corrector.run()))
 
+    def _start_remediation(self) -> None:
+        """What the node may do about its own troubles; alerts come from the watch, which is started next."""
+        self.remediator = make_remediator(self, Journal(self._recorder))
+        self._tasks.append(asyncio.create_task(self.remediator.run()))
+
+    def _alerted(self, alert: SloAlert) -> None:
+        self.remediator.on_alert(alert)
+        self._on_alert(alert)
+
     def _start_watching(self) -> None:
         self.watch = Watch(
             self.settings.slo,
@@ -307,7 +327,7 @@ class Node:
             projected=self.projected,
             refresh=self.read_figures,
             clock=now,
-            on_alert=self._on_alert,
+            on_alert=self._alerted,
         )
         self._stops.append(_in_thread(self.watch.close))
         self._tasks.append(asyncio.create_task(self.watch.run()))

@@ -8,6 +8,7 @@ import random
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 import httpx
 import msgspec
@@ -75,6 +76,7 @@ class Poller:
         publish: returns once a message is durable.
         cursors: where the cursor is.
         clock: the time.
+        is_paused: whether the source is held up now.
         pause: waits between rounds.
         jitter: a number from 0 to 1.
     """
@@ -90,6 +92,7 @@ class Poller:
         publish: Publish,
         cursors: Cursors,
         clock: Callable[[], datetime],
+        is_paused: Callable[[], bool] = lambda: False,
         pause: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -101,16 +104,24 @@ class Poller:
         self._publish = publish
         self._cursors = cursors
         self._clock = clock
+        self._is_paused = is_paused
         self._pause = pause
         self._jitter = jitter
         self._stream = stream_id("poll", tenant, source)
         self._remembered: OrderedDict[str, None] = OrderedDict()
+        # A round that is asked for waits for the one under way: two walks of one cursor would send all twice.
+        self._walking = asyncio.Lock()
+
+    @property
+    def name(self) -> str:
+        """`tenant/source`."""
+        return f"{self._tenant}/{self._source}"
 
     async def run(self) -> None:
         """Rounds until the task is cancelled. What fails, and a mistake of ours, is told and tried again."""
         while True:
             try:
-                sent = await self.round()
+                sent = 0 if self._is_paused() else await self.round()
                 if sent:
                     log.info("polled", tenant=self._tenant, source=self._source, messages=sent)
             except (RetryableError, TerminalError) as error:
@@ -127,6 +138,10 @@ class Poller:
             RetryableError: the API, the stream or the log is away; the next round goes on from the durable cursor.
             TerminalError: the API refuses, or answers what is no such list.
         """
+        async with self._walking:
+            return await self._round()
+
+    async def _round(self) -> int:
         poll = await asyncio.to_thread(self._cursors.load, self._stream)
         try:
             return await self._walk(poll, walk_of(self._kind, self._settings, poll.cursor, self._clock()), poll.etag)
@@ -187,6 +202,7 @@ def pollers_of(
     publish: Publish,
     cursors: Cursors,
     clock: Callable[[], datetime],
+    is_paused: Callable[[str, str], bool] = lambda tenant, source: False,
 ) -> Iterable[Poller]:
     """A poller for every source whose API is to be asked. Raises `TerminalError` for one that does not say which."""
     for tenant, of_tenant in tenants.items():
@@ -211,6 +227,7 @@ def pollers_of(
                     publish=publish,
                     cursors=cursors,
                     clock=clock,
+                    is_paused=partial(is_paused, tenant, source),
                 )
 
 

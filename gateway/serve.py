@@ -12,6 +12,7 @@ import uvicorn
 from actors.telemetry import configure_logging, configure_tracing
 from domain.errors import TerminalError
 from domain.settings import NodeSettings
+from domain.slo import SloAlert
 from gateway.app import make_app
 from gateway.canary import with_canary
 from gateway.node import Node
@@ -48,14 +49,20 @@ def bind(listen: str) -> socket.socket:
 
 @asynccontextmanager
 async def running(
-    settings: NodeSettings, *, on_progress: Callable[[str], None] = lambda words: None
+    settings: NodeSettings,
+    *,
+    on_progress: Callable[[str], None] = lambda words: None,
+    on_alert: Callable[[SloAlert], None] = lambda alert: None,
 ) -> AsyncIterator[tuple[Node, str]]:
-    """A running node and the URL of its gateway; everything has ended when the block is left."""
+    """A running node and the URL of its gateway; everything has ended when the block is left.
+
+    Whoever wants to hear of alerts on objectives beside the node's own remediation gives `on_alert`.
+    """
     configure_logging(settings.telemetry.log_level, host="gateway")
     configure_tracing(settings.telemetry.otlp_endpoint, service="gateway")
     bound = bind(settings.http.listen)
     settings = with_canary(settings, new_secret=secrets.token_hex)
-    node = Node(settings, on_progress=on_progress)
+    node = Node(settings, on_progress=on_progress, on_alert=on_alert)
     try:
         await node.start()
         try:

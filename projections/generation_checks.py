@@ -1,7 +1,7 @@
 """What a generation must pass before it is promoted: it is the fold of the log, all of it is found, and no ghost is.
 
 An approximate index loses live records (chroma-core/chroma#7758), so every passage is looked for by its own vector.
-What is not found is linked into the graph again before the generation is given up.
+What is not found is compared one by one from then on; only with many of these is the generation given up.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,9 +30,12 @@ GOLDEN_MAX = 100
 # The mean reciprocal rank may be lower by this much: two graphs of the same passages are not the same.
 GOLDEN_LOSS_MAX = 0.01
 WITHDRAWN_LOOKED_FOR_MAX = 1_000
-REWRITES_MAX = 3
+# So many passages of a generation may be compared one by one beside its graph; a graph that loses more is broken.
+BESIDE_MAX = 1_000
 _TOP = 10
 _QUERIES = 64
+# Each of these is embedded, on all cores: whoever asks meanwhile waits for no more than that.
+_ASKED = 4
 _PAGE = 500
 _PAYMENTS = 20
 # Passages of the same text have the same vector: which of them comes first says nothing.
@@ -152,6 +155,7 @@ class Checks:
                 "withdrawn": len(wanted.withdrawn),
                 "passages": len(passages),
                 "parked": len(parked),
+                "beside": index.beside_count() if isinstance(index := self._documents.index, VectorIndex) else 0,
                 "golden": golden,
             },
             checksum=checksum.hexdigest(),
@@ -217,17 +221,15 @@ class Checks:
         return sorted(found)
 
     def _unreachable(self, passages: Sequence[tuple[str, int, str]]) -> list[str]:
-        """Passages that are not found by their own vectors, even after they were linked into the graph again."""
+        """Passages that are not found by their own vectors, and that are not so few as to be put beside the graph."""
         lost = unreachable(self._documents, passages, on_page=self._on_page)
         index = self._documents.index
-        for _ in range(REWRITES_MAX):
-            if not lost or not isinstance(index, VectorIndex):
-                break
-            of_lost = [each for each in passages if each[0] in set(lost)]
-            vectors = _vectors_of(self._documents, [digest for _, _, digest in of_lost])
-            index.rewrite([(chunk_id, vectors[digest]) for chunk_id, _, digest in of_lost])
-            lost = unreachable(self._documents, of_lost, on_page=self._on_page)
-        return lost
+        if not lost or len(lost) > BESIDE_MAX or not isinstance(index, VectorIndex):
+            return lost
+        digest_of = {chunk_id: digest for chunk_id, _, digest in passages}
+        vectors = _vectors_of(self._documents, [digest_of[each] for each in lost])
+        index.put_beside({each: vectors[digest_of[each]] for each in lost})
+        return unreachable(self._documents, [each for each in passages if each[0] in set(lost)], on_page=self._on_page)
 
     def _golden(self, live: KnowledgeStore | None, embedder: TextEmbedder) -> tuple[int, list[str]]:
         """How many golden questions both generations were asked, and whether this one answers worse.
@@ -239,8 +241,7 @@ class Checks:
         asked = sorted(_headings(self._documents) & _headings(live))
         if not asked:
             return 0, []
-        new, old = (_reciprocal_rank(each, asked, embedder) for each in (self._documents, live))
-        self._on_page()
+        new, old = (_reciprocal_rank(each, asked, embedder, self._on_page) for each in (self._documents, live))
         is_worse = new < old - GOLDEN_LOSS_MAX
         return len(asked), [f"golden questions: mean reciprocal rank {new:.3f} after {old:.3f}"] if is_worse else []
 
@@ -275,13 +276,16 @@ def _headings(documents: KnowledgeStore) -> set[tuple[str, str]]:
         return set(connection.execute(_GOLDEN, (GOLDEN_MAX,)).fetchall())
 
 
-def _reciprocal_rank(documents: KnowledgeStore, asked: Sequence[tuple[str, str]], embedder: TextEmbedder) -> float:
+def _reciprocal_rank(
+    documents: KnowledgeStore, asked: Sequence[tuple[str, str]], embedder: TextEmbedder, on_page: Callable[[], None]
+) -> float:
     total = 0.0
-    for part in _batches(asked, _QUERIES):
+    for part in _batches(asked, _ASKED):
         found = documents.search([heading for heading, _ in part], embedder, top_k=_TOP)
         for (_, document_id), passages in zip(part, found, strict=True):
             ranks = [rank for rank, each in enumerate(passages, start=1) if each.document_id == document_id]
             total += 1 / ranks[0] if ranks else 0.0
+        on_page()
     return total / len(asked)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from domain.errors import TerminalError
 from projections.chunking import Chunk, document_of
-from projections.embedder import Vectors
+from projections.embedder import DIMENSIONS, Vectors
 
 T = TypeVar("T")
 
@@ -35,6 +35,9 @@ CREATE TABLE IF NOT EXISTS documents (
     passages BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS reached (only INTEGER PRIMARY KEY CHECK (only = 1), position INTEGER NOT NULL);
 INSERT OR IGNORE INTO reached VALUES (1, 0);
+CREATE TABLE IF NOT EXISTS beside (
+    chunk_id TEXT PRIMARY KEY, document_id TEXT NOT NULL, vector BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS beside_document ON beside (document_id);
 """
 
 
@@ -70,6 +73,19 @@ class _Plan(msgspec.Struct, frozen=True, kw_only=True):
     deletes: list[str]
     upserts: dict[str, Vectors]
     after: dict[str, _Record]
+
+
+class _Beside(msgspec.Struct, frozen=True, kw_only=True):
+    """Passages that are compared one by one; a row of `matrix` for each of `ids`."""
+
+    ids: list[str]
+    matrix: Vectors
+
+    def cosines(self, vectors: Vectors) -> list[dict[str, float]]:
+        """For each row of `vectors` the passages' cosines by chunk id."""
+        if not self.ids:
+            return [{} for _ in vectors]
+        return [dict(zip(self.ids, map(float, row), strict=True)) for row in vectors @ self.matrix.T]
 
 
 def collection_name(tenant: str, generation: int) -> str:
@@ -133,6 +149,7 @@ class VectorIndex:
             ) from error
         self._lock = threading.Lock()
         self._records = _open_records(records)
+        self._beside = self._read_beside()
 
     def apply(self, upserts: Sequence[tuple[Chunk, Vectors]], withdrawn: Mapping[str, int], position: int) -> None:
         """Bring the index to the documents' newest versions among what it holds and what is given.
@@ -151,6 +168,8 @@ class VectorIndex:
             for ids in _batches(list(plan.upserts)):
                 self._passages.upsert(ids=ids, embeddings=np.stack([plan.upserts[each] for each in ids]))
             self._name(plan.after, position)
+            if any(document_of(each) in plan.after for each in self._beside.ids):
+                self._beside = self._read_beside()
 
     def replace_document(
         self, document_id: str, version: int, chunks: Sequence[Chunk], vectors: Vectors, position: int
@@ -169,12 +188,10 @@ class VectorIndex:
             return []
         found = self._passages.query(query_embeddings=vectors, n_results=top_k, include=["distances"])
         assert found["distances"] is not None
+        beside = self._beside
         return [
-            [
-                Hit(chunk_id=each, document_id=document_of(each), score=min(1.0, 1.0 - distance))
-                for each, distance in zip(ids, distances, strict=True)
-            ]
-            for ids, distances in zip(found["ids"], found["distances"], strict=True)
+            _best({each: 1.0 - distance for each, distance in zip(ids, distances, strict=True)} | cosines, top_k)
+            for ids, distances, cosines in zip(found["ids"], found["distances"], beside.cosines(vectors), strict=True)
         ]
 
     def position(self) -> int:
@@ -204,13 +221,26 @@ class VectorIndex:
         with self._lock:
             self._records.close()
 
-    def rewrite(self, passages: Sequence[tuple[str, Vectors]]) -> None:
-        """Link stored passages (chunk id and vector) into the graph again: some are not found by their own vectors."""
+    def put_beside(self, passages: Mapping[str, Vectors]) -> None:
+        """Have stored passages (chunk id -> vector) compared one by one with every question, beside the graph.
+
+        A graph has some that no search reaches, and writing them again reaches them and loses others.
+        """
         with self._lock:
-            for part in _batches(list(passages)):
-                self._passages.update(
-                    ids=[each for each, _ in part], embeddings=np.stack([vector for _, vector in part])
-                )
+            self._records.executemany(
+                "INSERT OR REPLACE INTO beside VALUES (?,?,?)",
+                [(each, document_of(each), vector.astype("<f4").tobytes()) for each, vector in passages.items()],
+            )
+            self._beside = self._read_beside()
+
+    def beside_count(self) -> int:
+        """How many passages are compared one by one."""
+        return len(self._beside.ids)
+
+    def _read_beside(self) -> "_Beside":
+        rows = self._records.execute("SELECT chunk_id, vector FROM beside ORDER BY chunk_id").fetchall()
+        vectors = np.frombuffer(b"".join(row[1] for row in rows), dtype="<f4").reshape(-1, DIMENSIONS)
+        return _Beside(ids=[row[0] for row in rows], matrix=vectors)
 
     def _plan(self, changes: Mapping[str, _Change]) -> _Plan:
         """Compare with what is there. After a crash in between the same application finds what is left to do."""
@@ -271,11 +301,21 @@ class VectorIndex:
                 ],
             )
             if position is not None:
+                # What is complete has no other passages than these.
+                self._records.executemany(
+                    "DELETE FROM beside WHERE document_id=? AND chunk_id NOT IN (SELECT value FROM json_each(?))",
+                    [(each, msgspec.json.encode(sorted(of.passages)).decode()) for each, of in records.items()],
+                )
                 self._records.execute("UPDATE reached SET position=? WHERE position<?", (position, position))
         except BaseException:
             self._records.execute("ROLLBACK")
             raise
         self._records.execute("COMMIT")
+
+
+def _best(cosines: Mapping[str, float], top_k: int) -> list[Hit]:
+    nearest = sorted(cosines.items(), key=lambda each: -each[1])[:top_k]
+    return [Hit(chunk_id=each, document_id=document_of(each), score=min(1.0, cosine)) for each, cosine in nearest]
 
 
 def _open_records(path: Path) -> sqlite3.Connection:

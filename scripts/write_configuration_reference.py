@@ -25,6 +25,7 @@ VARIABLES: Mapping[str, str] = {
     "RECOUNT_CONFIG": f"the configuration file, if it is not `{DEFAULT_FILE}` in the working directory",
     "RECOUNT_GATEWAY": "the gateway that `recount ask` and `recount timeline` speak to",
     "RECOUNT_API_KEY": "the API key that they show",
+    "RECOUNT_OPERATOR_KEY": "the operator's key that `recount remediation` shows",
     "RECOUNT_EXTRA": "for `make setup`: `drift` installs alibi-detect too",
 }
 

@@ -10,7 +10,9 @@ import typer
 from rich.table import Table
 
 from gateway.cli import app, data, one_line_errors, run, talk
+from gateway.remediation_cli import remediation
 from gateway.replay_cli import postmortem, replay
+from simulations.chaos_cli import chaos
 from simulations.simulate_cli import simulate
 
 main = app
@@ -35,6 +37,8 @@ def demo(
 
 
 app.add_typer(simulate)
+app.add_typer(chaos)
+app.add_typer(remediation)
 bench = typer.Typer(name="bench", help="Measure, each in one run with its own limit.", no_args_is_help=True)
 app.add_typer(bench)
 
@@ -110,6 +114,19 @@ def bench_promotion(
     with one_line_errors():
         figures = run(lambda: bench_promotion(documents, per_second, seconds, _say))
     _report(figures, "no failed question, none of two generations, p99 at the switch at most twice as before", json)
+
+
+@bench.command("rebuild")
+def bench_rebuild(
+    passages: Annotated[int, typer.Option(min=100, help="how many passages the generation has")] = 100_000,
+    json: Json = None,
+) -> None:
+    """A large generation is built again: how long each stage takes, and what is embedded again."""
+    from simulations.bench_rebuild import bench_rebuild
+
+    with one_line_errors(), tempfile.TemporaryDirectory(prefix="recount-bench-") as directory:
+        figures = bench_rebuild(Path(directory), passages, _say)
+    _report(figures, "active, with every passage found, and nothing embedded again", json)
 
 
 @bench.command("tenants")

@@ -133,6 +133,23 @@ class PostgresServer:
             for statement in statements:
                 connection.execute(statement)
 
+    @property
+    def user(self) -> str:
+        """Who owns everything."""
+        return USER
+
+    def answers(self) -> bool:
+        """Whether it takes connections."""
+        return self._answers()
+
+    def takes_writes(self) -> bool:
+        """Whether a new session may write."""
+        try:
+            self.execute("CREATE UNLOGGED TABLE may_be_written ()", "DROP TABLE may_be_written")
+        except psycopg.Error:
+            return False
+        return True
+
     def _on_small_disk(self, size_bytes: int) -> list[str]:
         """What mounts a file system in memory for a program and what it starts, and then is that program.
 

@@ -155,7 +155,14 @@ class NodeCollector:
             replaced.add_metric([host], count)
         counted = [_corrections(self._node), _compositions(self._node)]
         own: list[Family] = [replaced, *counted, _delays(self._node), *_cache(self._node)]
-        return [*families.values(), *own, *_head(self._node), *_tallies(self._node), *_effects(self._node)]
+        return [
+            *families.values(),
+            *own,
+            *_head(self._node),
+            *_tallies(self._node),
+            *_effects(self._node),
+            *_remediation(self._node),
+        ]
 
 
 def _head(node: Node) -> list[GaugeMetricFamily]:
@@ -211,6 +218,17 @@ def _effects(node: Node) -> list[Family]:
     for outcome in ("performed", "failed", "given_up"):
         attempts.add_metric([outcome], getattr(stats, outcome))
     return [outstanding, overdue, attempts]
+
+
+def _remediation(node: Node) -> list[Family]:
+    """How runs of runbooks ended, and how many wait for a person."""
+    ends = CounterMetricFamily("recount_remediations_total", "Ended runs of runbooks", labels=["runbook", "outcome"])
+    for (runbook, outcome), count in node.remediator.ends.items():
+        ends.add_metric([runbook, outcome], count)
+    waiting = GaugeMetricFamily(
+        "recount_remediations_waiting", "Runs that wait for a person", value=node.remediator.waiting
+    )
+    return [ends, waiting]
 
 
 def _corrections(node: Node) -> CounterMetricFamily:

@@ -11,16 +11,14 @@ from litestar import get, post
 from litestar.params import Parameter
 
 from domain.errors import RetryableError, TerminalError
-from gateway.bus import Outgoing, ingest_subject
 from gateway.http.context import AnyRequest, checked_time, node_of, trace_of
 from gateway.http.problems import ProblemError, problems
 from gateway.http.views import QuarantinedJson, quarantined_json
-from gateway.intake import CORRELATION_HEADER, QUARANTINE_HEADER
 from gateway.node import Node
 from gateway.quarantine import RawMessage
+from gateway.requeueing import AT_ONCE, send_again
 
 REQUEUE_MAX = 1_000
-AT_ONCE = 50
 
 _PROBLEMS = problems(
     s400="a parameter does not fit",
@@ -157,27 +155,13 @@ async def requeue_by_filter(
 
 async def _requeue(node: Node, tenant: str, names: Sequence[str], request: AnyRequest) -> None:
     """Publish messages again. Raises `ProblemError`; then those that are not in the stream are open as before."""
-    correlation = trace_of(request).correlation_id
-    outgoing = []
-    for name in names:
-        message = await _message(node, tenant, name)
-        headers = {**message.headers, QUARANTINE_HEADER: name, CORRELATION_HEADER: correlation}
-        outgoing.append(Outgoing(ingest_subject(tenant, message.source), message.raw, headers))
-    # Marked first: if a message is quarantined again at once, its entry must not be closed afterwards.
-    await asyncio.to_thread(node.quarantine.mark, tenant, names, "requeued")
-    outcomes = await asyncio.gather(*map(node.publisher.publish, outgoing), return_exceptions=True)
-    failures = {name: each for name, each in zip(names, outcomes, strict=True) if isinstance(each, BaseException)}
-    if not failures:
-        return
-    await asyncio.to_thread(node.quarantine.mark, tenant, list(failures), "open")
-    for error in failures.values():
-        match error:
-            case RetryableError(reason=reason):
-                raise ProblemError(503, "requeue.not_durable", f"{reason}; try again", {"Retry-After": "1"}) from error
-            case TerminalError(reason=reason):
-                raise ProblemError(413, "body.too_large", reason) from error
-            case _:
-                raise error
+    messages = {name: await _message(node, tenant, name) for name in names}
+    try:
+        await send_again(node.quarantine, node.publisher.publish, tenant, messages, trace_of(request).correlation_id)
+    except RetryableError as error:
+        raise ProblemError(503, "requeue.not_durable", f"{error.reason}; try again", {"Retry-After": "1"}) from error
+    except TerminalError as error:
+        raise ProblemError(413, "body.too_large", error.reason) from error
 
 
 async def _message(node: Node, tenant: str, name: str) -> RawMessage:

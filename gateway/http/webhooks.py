@@ -1,6 +1,7 @@
 """`POST /v1/{tenant}/webhooks/{source}`: verified, published durably, answered. Everything else happens later."""
 
 import asyncio
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -79,7 +80,7 @@ def _has_body(wish: Acknowledgement) -> bool:
         s404="no such tenant or source",
         s413="the body is too large",
         s429="more than the tenant's rate; nothing was taken",
-        s503="not durable now; send it again",
+        s503="not durable now, or the source is paused; send it again",
     ),
     tags=["webhooks"],
     opt={"is_public": True},
@@ -93,6 +94,9 @@ async def take_webhook(tenant: str, source: str, request: AnyRequest) -> Respons
     if of_tenant is None or isinstance(module, Unreadable) or source not in of_tenant.sources:
         raise ProblemError(404, "source.unknown", "there is no such tenant or source")
     check_rate(node, tenant, source)
+    if (left_s := node.pauses.left_s(tenant, source)) > 0:
+        detail = "this source is paused, because what it sends cannot be taken in; send it again later"
+        raise ProblemError(503, "source.paused", detail, {"Retry-After": str(math.ceil(left_s))})
     wish = module.acknowledgement
     try:
         async with asyncio.timeout(wish.within_s):

@@ -15,7 +15,7 @@ import msgspec
 from actors.log import place_of
 from actors.recorder import open_log
 from domain.errors import TerminalError
-from domain.ids import split_stream_id
+from domain.ids import is_tenant, split_stream_id
 from domain.settings import NodeSettings
 from projections.feed import Feed, LogEntry, SqliteFeed
 from projections.feeds import feed_at, is_address
@@ -197,8 +197,8 @@ class History(SqliteFeed):
         return list(zip(["", *ends], [*ends, ""], strict=True))
 
     def tenants(self) -> list[str]:
-        """Whose streams there are."""
+        """Whose streams there are; what a node did to itself is nobody's."""
         rows = self._connection.execute(
             "SELECT DISTINCT substr(originator_id, 1, instr(originator_id, '/')) FROM stored_events"
         )
-        return sorted({split_stream_id(row[0])[1] for row in rows})
+        return sorted({tenant for row in rows if is_tenant(tenant := split_stream_id(row[0])[1])})

@@ -21,6 +21,18 @@ from domain.effects import Effect, EffectFailed, EffectGivenUp
 from domain.fact import Fact
 from domain.index_generation import GenerationAbandoned, GenerationRecalled, GenerationStarted
 from domain.payment_saga import EscalationResolved, PaymentEscalated, PaymentStarted
+from domain.remediation import (
+    RemediationBegan,
+    RemediationEnded,
+    RemediationRefused,
+    StepActed,
+    StepApproved,
+    StepChecked,
+    StepFailed,
+    StepGivenUp,
+    StepUndone,
+    StepVerified,
+)
 from domain.settings import NodeSettings
 from gateway.privacy.cleanse import Cleanser
 from gateway.privacy.keys import KEY_FILE
@@ -49,6 +61,16 @@ FREE_TEXT: Mapping[type, tuple[str, ...]] = {
     MessageAnswered: ("text",),
     PaymentEscalated: ("detail",),
     PaymentStarted: ("customer_id",),
+    RemediationBegan: ("trigger",),
+    RemediationEnded: ("reason",),
+    RemediationRefused: ("trigger",),
+    StepActed: ("found",),
+    StepApproved: ("by",),
+    StepChecked: ("found",),
+    StepFailed: ("reason",),
+    StepGivenUp: ("reason",),
+    StepUndone: ("found",),
+    StepVerified: ("found",),
 }
 
 _SECRET_RE = re.compile(r"key|secret|token|password")

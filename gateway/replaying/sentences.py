@@ -43,7 +43,9 @@ from domain.payment_saga import (
     PaymentStarted,
 )
 from domain.polling import CursorAdvanced
+from domain.remediation import RemediationEvent
 from domain.webhook import WebhookSeen
+from gateway.replaying.remediation_sentences import of_remediation
 
 Sentence = tuple[str, Sequence[int]]
 
@@ -60,6 +62,8 @@ def sentences(key: str, event: AnyEvent) -> list[Sentence]:
         return [(_of_conversation(key, event), ())]
     if isinstance(event, DocumentEvent | IndexEvent):
         return [(_of_knowledge(key, event), ())]
+    if isinstance(event, RemediationEvent):
+        return [(of_remediation(key, event), ())]
     return [(_of_sources(key, event), ())]
 
 

@@ -8,13 +8,13 @@ import msgspec
 
 from actors import index, payment_shard
 from domain.state_hash import state_hash
-from gateway import ledger
+from gateway import ledger, remediation_log
 from gateway.replaying.history import History, Show, unseen
 from gateway.replaying.processes import Run, Task, Tell, run_here
 from gateway.replaying.views import payments_of
 from projections.payment_view import PaymentStore
 
-KINDS = {**payment_shard.KINDS, **index.KINDS, **ledger.KINDS}
+KINDS = {**payment_shard.KINDS, **index.KINDS, **ledger.KINDS, **remediation_log.KINDS}
 TOLD_EVERY = 1_000
 _HASH_BYTES = 16
 

@@ -53,6 +53,17 @@ from domain.payment_saga import (
     StartPayment,
 )
 from domain.polling import AdvanceCursor
+from domain.remediation import (
+    ApproveStep,
+    BeginRemediation,
+    DeclineStep,
+    RecordAct,
+    RecordCheck,
+    RecordUndo,
+    RecordVerification,
+    StartStep,
+)
+from domain.runbook import RUNBOOKS, Limits
 from domain.webhook import RecordSighting
 from tests.domain.examples import at, fact
 from tests.golden.events import EXPECTED
@@ -100,6 +111,14 @@ COMMANDS: list[AnyCommand] = [
     RequestErasure(occurred_at=at(4)),
     IdentifyCustomer(customer_id="cus_1"),
     AnswerMessage(message_id="m_1", answer_id="a_1", text="It failed.", abstained=True),
+    BeginRemediation(run_id="r-1", trigger="by hand", runbook=RUNBOOKS[0], limits=Limits(asks=True), targets=("nats",)),
+    RecordCheck(run_id="r-1", step="restart-broker", targets=("nats",), found="it is deaf"),
+    ApproveStep(run_id="r-1", step="restart-broker", by="on-call"),
+    DeclineStep(run_id="r-1", step="restart-broker", by="on-call"),
+    StartStep(run_id="r-1", step="restart-broker"),
+    RecordAct(run_id="r-1", step="restart-broker", is_done=True, found="restarted"),
+    RecordVerification(run_id="r-1", step="restart-broker", is_well=True, found="it takes messages"),
+    RecordUndo(run_id="r-1", step="restart-broker", is_done=True, found="taken back"),
 ]
 
 

@@ -128,3 +128,19 @@ async def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     await parent.wait()
 
     await ended(pid)
+
+
+async def test_a_server_that_stands_still_is_ended_and_another_listens_on_its_port(
+    server: NatsServer, told: Told
+) -> None:
+    client = await connect(server.url, name="test", on_reconnected=told.reconnected)
+    await ensure_stream(client, bytes_max=BYTES_MAX)
+    url, pid = server.url, server.pid
+    os.kill(pid, signal.SIGSTOP)
+
+    await server.restart()
+
+    await told.until("client_reconnected")
+    assert (server.url, server.pid != pid) == (url, True)
+    assert await Publisher(client).publish(numbered(1)) == 1
+    await client.close()

@@ -57,6 +57,21 @@ from domain.payment_saga import (
     PaymentStarted,
 )
 from domain.polling import CursorAdvanced
+from domain.remediation import (
+    RemediationBegan,
+    RemediationEnded,
+    RemediationRefused,
+    StepActed,
+    StepApproved,
+    StepChecked,
+    StepFailed,
+    StepGivenUp,
+    StepHeld,
+    StepStarted,
+    StepUndone,
+    StepVerified,
+)
+from domain.runbook import Step
 from domain.webhook import WebhookSeen
 
 OCCURRED_AT = datetime(2026, 2, 27, 23, 59, 59, tzinfo=UTC)
@@ -141,6 +156,54 @@ def _envelope(event: AnyEvent, schema: int = 1) -> Envelope:
     )
 
 
+_STEP = Step(
+    name="pause-source",
+    check="source_spoilt",
+    act="pause_source",
+    verify="source_spoilt",
+    undo="resume_source",
+    attempts_max=3,
+    cool_down_s=7.5,
+    verify_s=45.0,
+    targets_max=4,
+    is_irreversible=True,
+)
+_OF_STEP = {"run_id": "r-1", "step": "pause-source"}
+_REMEDIATION: Mapping[tuple[str, int], Envelope] = {
+    ("remediation.began", 1): _envelope(
+        RemediationBegan(
+            run_id="r-1",
+            runbook="quarantine-grows",
+            trigger="page-quick of ingestion-validity fires",
+            at=OCCURRED_AT,
+            steps=(_STEP,),
+            targets=("acme/stripe",),
+            asks=True,
+        )
+    ),
+    ("remediation.refused", 1): _envelope(
+        RemediationRefused(
+            run_id="r-2", runbook="broker-deaf", trigger="broker_deaf", at=OCCURRED_AT, reason="3 runs within 3600 s"
+        )
+    ),
+    ("remediation.step_checked", 1): _envelope(
+        StepChecked(**_OF_STEP, found="41 of 50 were put aside", targets=("acme/stripe",))
+    ),
+    ("remediation.step_held", 1): _envelope(StepHeld(**_OF_STEP, reason="it cannot be taken back")),
+    ("remediation.step_approved", 1): _envelope(StepApproved(**_OF_STEP, by="on-call")),
+    ("remediation.step_started", 1): _envelope(StepStarted(**_OF_STEP, attempt=2, targets=("acme/stripe",))),
+    ("remediation.step_acted", 1): _envelope(StepActed(**_OF_STEP, found="paused for 900 s", verify_until=OCCURRED_AT)),
+    ("remediation.step_failed", 1): _envelope(
+        StepFailed(**_OF_STEP, attempt=2, reason="it did not help", retry_at=OCCURRED_AT)
+    ),
+    ("remediation.step_given_up", 1): _envelope(StepGivenUp(**_OF_STEP, reason="it did not help")),
+    ("remediation.step_verified", 1): _envelope(StepVerified(**_OF_STEP, found="nothing of it is left")),
+    ("remediation.step_undone", 1): _envelope(StepUndone(**_OF_STEP, is_done=True, found="resumed")),
+    ("remediation.ended", 1): _envelope(
+        RemediationEnded(run_id="r-1", outcome="escalated", at=OCCURRED_AT, reason="pause-source did not help")
+    ),
+}
+
 # (tag, schema of the bytes) -> what is read from them today.
 EXPECTED: Mapping[tuple[str, int], Envelope] = {
     ("payment.started", 1): _envelope(
@@ -192,6 +255,7 @@ EXPECTED: Mapping[tuple[str, int], Envelope] = {
         )
     ),
     ("poll.cursor_advanced", 1): _envelope(CursorAdvanced(cursor="evt_1", etag='"33a64df5"', messages=7)),
+    **_REMEDIATION,
     ("document.published", 1): _envelope(
         DocumentPublished(
             document_id="refunds",

@@ -48,6 +48,7 @@ from domain.payment_saga import (
     PaymentStarted,
 )
 from domain.polling import CursorAdvanced
+from domain.remediation import RemediationEnded, StepFailed, StepStarted
 from domain.webhook import WebhookSeen
 from tests.golden.events import EXPECTED, OCCURRED_AT, RECORDED_AT
 
@@ -240,6 +241,29 @@ _OTHERS: dict[str, tuple[Category, Sequence[Step]]] = {
             MessageSeen(message_ids=("m_2",), occurred_at=_LATER),
             FollowingChanged(is_following=False, occurred_at=_LATER),
             ErasureRequested(occurred_at=_LATER),
+        ],
+    ),
+    "remediations": (
+        "remediation",
+        [
+            ("remediation.began", 1),
+            ("remediation.step_checked", 1),
+            ("remediation.step_held", 1),
+            ("remediation.step_approved", 1),
+            StepStarted(run_id="r-1", step="pause-source", attempt=1, targets=("acme/stripe",)),
+            StepFailed(run_id="r-1", step="pause-source", attempt=1, reason="no such source", retry_at=_LATER),
+            ("remediation.step_started", 1),
+            ("remediation.step_acted", 1),
+            ("remediation.step_given_up", 1),
+            ("remediation.step_undone", 1),
+            ("remediation.ended", 1),
+            ("remediation.began", 1),
+            ("remediation.step_checked", 1),
+            ("remediation.step_started", 1),
+            ("remediation.step_acted", 1),
+            ("remediation.step_verified", 1),
+            RemediationEnded(run_id="r-1", outcome="recovered", at=_LATER),
+            ("remediation.refused", 1),
         ],
     ),
     "cursor": ("poll", [CursorAdvanced(cursor="evt_1", messages=7), CursorAdvanced(cursor="evt_9", etag='"33a6"')]),

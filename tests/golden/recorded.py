@@ -13,12 +13,12 @@ from domain.message import Trace
 from domain.payment import PaymentView, fold, registers
 from domain.payment_saga import FactRecorded
 from domain.state_hash import state_hash
-from gateway import ledger
+from gateway import ledger, remediation_log
 from tests.golden.events import RECORDED_AT
 from tests.golden.files import GOLDEN, golden_file, history_file
 from tests.golden.histories import History, Step
 
-KINDS: Mapping[str, Kind] = {**payment_shard.KINDS, **index.KINDS, **ledger.KINDS}
+KINDS: Mapping[str, Kind] = {**payment_shard.KINDS, **index.KINDS, **ledger.KINDS, **remediation_log.KINDS}
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):

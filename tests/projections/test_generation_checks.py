@@ -7,7 +7,7 @@ import pytest
 
 from domain.document import DocumentPublished, DocumentWithdrawn
 from domain.ids import stream_id
-from projections import knowledge, payment_view
+from projections import generation_checks, knowledge, payment_view
 from projections.chunking import document_of
 from projections.embedder import HashEmbedder, Vectors
 from projections.exact_vectors import ExactIndex
@@ -16,7 +16,7 @@ from projections.knowledge import KnowledgeStore
 from projections.payment_view import PaymentStore
 from projections.projector import Projector
 from projections.rebuild import Bounds
-from projections.vectors import Hit
+from projections.vectors import Hit, PassageIndex, VectorIndex
 from tests.domain.examples import fact
 from tests.projections.test_projector import Memory
 from tests.worlds import TENANT, Entries
@@ -40,12 +40,12 @@ class Spoilt(ExactIndex):
 class Generation:
     """A tenant's stores, filled from a log in memory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, index: PassageIndex | None = None) -> None:
         self.entries = Entries()
         self.log = Memory([])
         self.index = Spoilt(directory / "knowledge.sqlite")
         self.payments = PaymentStore(directory)
-        self.documents = KnowledgeStore(directory, vectors=self.index, embedder=EMBEDDER)
+        self.documents = KnowledgeStore(directory, vectors=index or self.index, embedder=EMBEDDER)
 
     def fill(self) -> None:
         for number in range(12):
@@ -154,3 +154,20 @@ def test_worse_answers_to_golden_questions_are_told(generation: Generation, tmp_
 
     assert fault.startswith("golden questions: mean reciprocal rank 0.")
     live.close()
+
+
+@pytest.mark.model
+def test_a_passage_that_the_graph_lost_is_compared_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = VectorIndex(tmp_path / "vectors", "acme__g2")
+    generation = Generation(tmp_path, index)
+    generation.fill()
+    lost = generation.passage_of("d7")
+    index._passages.update(ids=[lost], embeddings=-EMBEDDER.embed(["Nothing that anybody asks"]))
+    monkeypatch.setattr(generation_checks, "BESIDE_MAX", 0)
+    assert generation.report().faults == (f"1 passages are not found by their own vectors: {lost}",)
+
+    monkeypatch.setattr(generation_checks, "BESIDE_MAX", 1)
+    report = generation.report()
+
+    assert (report.faults, report.counts["beside"]) == ((), 1)
+    generation.close()

@@ -152,6 +152,41 @@ def test_applying_twice_writes_once(index: VectorIndex) -> None:
     assert index.versions() == expected(("refunds", 1, 3), ("fees", 2, 2))
 
 
+def test_what_no_search_reaches_is_compared_beside_the_graph(index: VectorIndex, directory: Path) -> None:
+    parts = embedded(passages("refunds", 1, 30))
+    index.apply(parts, {}, position=1)
+    lost, vector = parts[7]
+    index._passages.update(ids=[lost.chunk_id], embeddings=np.stack([-vector]))
+    assert lost.chunk_id not in hits(index, vector)
+
+    index.put_beside({lost.chunk_id: vector})
+
+    assert hits(index, vector)[0] == lost.chunk_id
+    assert len(hits(index, vector)) == 5
+    again = VectorIndex(directory, index._passages.name)
+    assert (hits(again, vector)[0], again.beside_count()) == (lost.chunk_id, 1)
+    again.close()
+
+
+def test_what_is_beside_the_graph_goes_when_its_passage_does(index: VectorIndex) -> None:
+    parts = embedded(passages("refunds", 1, 3))
+    others = embedded(passages("fees", 1, 2))
+    index.apply([*parts, *others], {}, position=1)
+    index.put_beside({chunk.chunk_id: vector for chunk, vector in [*parts, *others]})
+
+    index.apply(embedded(passages("refunds", 2, 1)), {}, position=2)
+    assert index.beside_count() == len(others)
+    assert parts[0][0].chunk_id not in hits(index, parts[0][1])
+    index.withdraw("fees", 2, position=3)
+    assert index.beside_count() == 0
+    assert hits(index, others[0][1]) == ids("refunds", 2, 1)
+
+
+def hits(index: VectorIndex, vector: Vectors) -> list[str]:
+    [found] = index.query(np.stack([vector]), top_k=5)
+    return [hit.chunk_id for hit in found]
+
+
 def test_an_older_version_never_replaces_a_newer_one(index: VectorIndex) -> None:
     put(index, "refunds", 2, 2, position=20)
 

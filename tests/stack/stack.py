@@ -28,6 +28,7 @@ START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 45.0
 DRAIN_TIMEOUT_S = 90.0
 LOOK_EVERY_S = 0.02
+OPERATOR_KEY = "key-of-the-operator"
 # They write nothing of ours, and find out that their Ray is gone after a minute.
 RAY_AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent")
 

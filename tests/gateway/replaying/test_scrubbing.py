@@ -18,7 +18,7 @@ NOT_WRITTEN = frozenset(
     answer_id as_of attachments author checksum composer conversation_id currency cursor document_id documents etag
     event_id event_type fact_id fact_ids fields id intent key kind language layout message_id message_ids model object
     on_late_success on_timeout payment_id provider raw reason reference refers_to reply_to resolution result source
-    status step tenant topic author counts
+    status step tenant topic counts act check outcome run_id runbook name targets undo verify
     """.split()
 )
 

@@ -1,0 +1,383 @@
+"""The remediator on a node whose troubles are made up: what it begins, in which order it acts, and where it stops."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from eventsourcing.persistence import OperationalError, StoredEvent
+
+from actors.journal import Journal
+from actors.recorder import LogRecorder, Snapshot
+from domain.codec import tag_of
+from domain.errors import FencedError, Rejection, RetryableError, TerminalError
+from domain.remediation import StepActed
+from domain.runbook import RUNBOOKS
+from domain.slo import SloAlert
+from domain.watch_settings import RemediationSettings
+from gateway.remediating import Remediator
+from gateway.remediation_log import RemediationLog
+from gateway.remedies import Remedies
+from gateway.tally import Tallied
+from tests.worlds import Clock, entries_in, ids, new_log
+
+
+class Fallible(LogRecorder):
+    """A log that may be out of order."""
+
+    is_broken = False
+
+    def append(
+        self, events: Sequence[StoredEvent], *, leases: Mapping[str, int], snapshots: Sequence[Snapshot] = ()
+    ) -> Sequence[int]:
+        if self.is_broken:
+            raise OperationalError("disk I/O error")
+        return super().append(events, leases=leases, snapshots=snapshots)
+
+
+class Troubled:
+    """A node that has the troubles it is given, and loses one when the right thing is done about it."""
+
+    def __init__(self) -> None:
+        self.silent: list[str] = []
+        self.stuck_s: dict[str, float] = {}
+        self.deaf = ""
+        self.counts: list[Tallied] = []
+        self.open: dict[str, int] = {}
+        self.apis: dict[str, int] = {}
+        self.wrong = 0.0
+        self.building: dict[str, str] = {}
+        self.paused: set[str] = set()
+        self.done: list[str] = []
+        self.helps = True
+        self.fails = False
+
+    def silent_hosts(self) -> Sequence[str]:
+        return self.silent
+
+    def stuck_hosts(self, after_s: float) -> Sequence[str]:
+        return [name for name, stuck_s in self.stuck_s.items() if stuck_s > after_s]
+
+    async def broker_trouble(self) -> str:
+        return self.deaf
+
+    def tallied(self) -> Sequence[Tallied]:
+        return self.counts
+
+    async def retryable(self) -> Mapping[str, int]:
+        return self.open
+
+    def pollable(self) -> Sequence[str]:
+        return list(self.apis)
+
+    def wrong_canaries(self) -> tuple[str, float]:
+        return "canary", self.wrong
+
+    async def unfinished_build(self, tenant: str) -> str:
+        return self.building.get(tenant, "")
+
+    async def rebuild(self, tenant: str) -> None:
+        self._act(f"rebuild {tenant}")
+        self.building[tenant] = "generation 2 is building"
+
+    async def roll_back(self, tenant: str) -> None:
+        self._act(f"roll back {tenant}")
+
+    async def restart_host(self, name: str) -> None:
+        self._act(f"restart {name}")
+        if self.helps:
+            self.silent.remove(name)
+
+    async def restart_broker(self) -> None:
+        self._act("restart nats")
+        if self.helps:
+            self.deaf = ""
+
+    async def requeue(self, tenant: str) -> int:
+        self._act(f"requeue {tenant}")
+        return self.open.pop(tenant)
+
+    async def poll(self, source: str) -> int:
+        self._act(f"poll {source}")
+        return self.apis[source]
+
+    def pause(self, source: str) -> float:
+        if "/" not in source:
+            raise TerminalError("write tenant/source")
+        self._act(f"pause {source}")
+        self.paused.add(source)
+        return 900.0
+
+    def resume(self, source: str) -> None:
+        self._act(f"resume {source}")
+        self.paused.discard(source)
+
+    def open_circuit(self, account: str) -> float:
+        self._act(f"open {account}")
+        return 30.0
+
+    def _act(self, what: str) -> None:
+        self.done.append(what)
+        if self.fails:
+            raise RetryableError("it cannot be done now")
+
+
+class World:
+    """A remediator, its node, its clock and its log."""
+
+    def __init__(self, directory: Path) -> None:
+        self.clock = Clock()
+        self.node = Troubled()
+        self.recorder = Fallible(new_log(directory).datastore)
+        self.new_id = ids("run")
+        self.remediator = self.started()
+
+    def started(self, **settings: object) -> Remediator:
+        """A gateway that starts anew on the same log."""
+        kept = RemediationLog(Journal(self.recorder), node="gateway", clock=self.clock, new_id=self.new_id)
+        return Remediator(
+            kept,
+            Remedies(self.node, clock_s=self.seconds),
+            settings=RemediationSettings(**settings),  # type: ignore[arg-type]  # a table
+            clock=self.clock,
+            clock_s=self.seconds,
+            new_id=self.new_id,
+        )
+
+    def seconds(self) -> float:
+        return self.clock().timestamp()
+
+    async def turns(self, count: int, *, every_s: float = 1.0) -> None:
+        for _ in range(count):
+            await self.remediator.turn()
+            self.clock.forward(every_s)
+
+    def told(self) -> list[str]:
+        """The tags of what is in the log, without their first word."""
+        return [tag_of(type(each.envelope().event)).partition(".")[2] for each in entries_in(self.recorder)]
+
+    def alert(self, slo: str, *, is_firing: bool = True) -> None:
+        self.remediator.on_alert(
+            SloAlert(
+                slo=slo,
+                alert="page-quick",
+                severity="page",
+                is_firing=is_firing,
+                at=self.clock(),
+                burn_rate=20.0,
+                budget_left=0.5,
+            )
+        )
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.recorder.datastore.close()
+
+
+async def test_a_symptom_that_lasts_begins_its_runbook_and_every_step_is_in_the_log(world: World) -> None:
+    world.node.deaf = "it does not answer"
+    await world.turns(10)
+    assert world.told() == []
+
+    await world.turns(5)
+
+    assert world.node.done == ["restart nats"]
+    assert world.told() == ["began", "step_checked", "step_started", "step_acted", "step_verified", "ended"]
+
+
+async def test_a_symptom_that_goes_by_itself_begins_nothing(world: World) -> None:
+    for _ in range(3):
+        world.node.deaf = "it does not answer"
+        await world.turns(9)
+        world.node.deaf = ""
+        await world.turns(1)
+
+    assert world.told() == []
+
+
+async def test_an_alert_begins_the_runbooks_of_its_objective_and_those_that_find_nothing_do_nothing(
+    world: World,
+) -> None:
+    world.node.deaf = "it does not answer"
+    world.alert("availability")
+    await world.turns(6)
+
+    assert world.node.done == ["restart nats"]
+    assert world.told().count("began") == 1
+    assert world.remediator.ends == {("broker-deaf", "recovered"): 1}
+
+
+async def test_an_alert_that_ended_begins_nothing(world: World) -> None:
+    world.alert("availability")
+    world.alert("availability", is_firing=False)
+    await world.turns(3)
+
+    assert world.told() == []
+
+
+async def test_what_does_not_help_is_tried_twice_and_then_a_person_is_told(world: World) -> None:
+    world.node.deaf, world.node.helps = "it does not answer", False
+    world.alert("availability")
+    await world.turns(80)
+
+    assert world.node.done == ["restart nats"] * 2
+    assert world.remediator.ends["broker-deaf", "escalated"] == 1
+
+
+async def test_a_runbook_that_never_helps_flaps_and_stops(world: World) -> None:
+    world.node.deaf, world.node.fails = "it does not answer", True
+    world.alert("availability")
+    await world.turns(250, every_s=4.0)
+
+    assert world.remediator.ends["broker-deaf", "escalated"] == 3
+    assert world.remediator.ends["broker-deaf", "refused"] == 1
+    assert world.told().count("refused") == 1
+
+
+async def test_more_silent_hosts_than_a_step_may_touch_wait_for_a_person(world: World) -> None:
+    world.node.silent = ["intake-0", "payments-0"]
+    world.alert("availability")
+    await world.turns(20)
+    assert world.node.done == []
+    assert world.remediator.waiting == 1
+
+    [run] = [each.state.run for each in await world.remediator.standings() if each.state.run]
+    await world.remediator.settle("host-silent", run.run_id, run.step.name, by="on-call", is_approved=True)
+    await world.turns(5)
+
+    assert world.node.done == ["restart intake-0", "restart payments-0"]
+
+
+async def test_in_the_mode_ask_nothing_is_done_without_a_person(world: World) -> None:
+    world.remediator = world.started(mode="ask")
+    world.node.deaf = "it does not answer"
+    world.alert("availability")
+    await world.turns(20)
+
+    assert world.node.done == []
+    assert world.remediator.waiting == 1
+
+
+async def test_switched_off_nothing_begins_by_itself_and_a_person_may_begin_it(world: World) -> None:
+    world.remediator = world.started(mode="off")
+    world.node.deaf = "it does not answer"
+    world.alert("availability")
+    await world.turns(20)
+    assert world.told() == []
+
+    await world.remediator.begin("broker-deaf", "it is deaf")
+    await world.turns(5)
+
+    assert world.node.done == ["restart nats"]
+
+
+async def test_a_gateway_that_ends_in_the_middle_of_an_act_goes_on_where_it_was(world: World) -> None:
+    world.node.deaf = "it does not answer"
+    world.alert("availability")
+    await world.turns(2)
+    state = await world.remediator.begin("pause-source", "by hand", ["acme/stripe"])
+    assert state.run is not None
+    before, world.remediator = world.remediator, world.started()
+
+    await world.turns(10)
+
+    assert world.node.done.count("restart nats") == 1
+    assert "acme/stripe" in world.node.paused
+    with pytest.raises(FencedError):
+        await before.begin("open-circuit", "by hand", ["acme/stripe"])
+
+
+async def test_a_source_of_which_most_is_put_aside_is_paused_and_let_through_if_it_did_not_help(world: World) -> None:
+    def counts(messages: int, quarantined: int) -> None:
+        world.node.counts = [Tallied(tenant="acme", source="stripe", messages=messages, quarantined=quarantined)]
+
+    counts(1_000, 900)
+    await world.turns(1)
+    counts(1_100, 910)
+    world.alert("ingestion-validity")
+    await world.turns(5)
+    assert world.node.paused == set(), "long ago, and few of the last ones"
+
+    world.clock.forward(70)
+    for number in range(200):
+        counts(1_100 + number, 910 + number)
+        await world.turns(1)
+        if world.remediator.ends:
+            break
+
+    assert world.node.done == ["pause acme/stripe", "pause acme/stripe", "resume acme/stripe"]
+    assert world.remediator.ends == {("quarantine-grows", "escalated"): 1}
+
+
+async def test_wrong_answers_have_missed_events_pulled_and_what_is_worth_it_sent_in_again(world: World) -> None:
+    world.node.apis = {"acme/stripe": 3}
+    world.node.open = {"acme": 2, "globex": 0}
+    world.alert("answer-accuracy")
+    await world.turns(10)
+
+    assert world.node.done == ["poll acme/stripe", "requeue acme"]
+    assert "acme/stripe was asked and had 3 new messages" in [
+        event.found for each in entries_in(world.recorder) if isinstance(event := each.envelope().event, StepActed)
+    ]
+
+
+async def test_a_person_names_what_is_to_be_touched(world: World) -> None:
+    await world.remediator.begin("open-circuit", "the provider asked for it", ["acme/stripe"])
+    await world.turns(4)
+
+    assert world.node.done == ["open acme/stripe"]
+    with pytest.raises(Rejection, match=r"remediation\.unknown"):
+        await world.remediator.begin("reboot", "why not")
+
+
+async def test_an_act_that_is_impossible_is_told_and_not_taken_for_done(world: World) -> None:
+    await world.remediator.begin("pause-source", "by hand", ["acme"])
+    await world.turns(30)
+
+    assert world.node.paused == set()
+    assert world.remediator.ends["pause-source", "escalated"] == 1
+
+
+async def test_no_step_is_taken_that_the_log_does_not_take(world: World) -> None:
+    world.node.deaf = "it does not answer"
+    world.alert("availability")
+    await world.turns(2)
+    world.recorder.is_broken = True
+
+    with pytest.raises(RetryableError):
+        await world.turns(1)
+    assert world.node.done == []
+
+
+def test_every_runbook_that_begins_by_itself_says_on_what() -> None:
+    by_hand = {book.name for book in RUNBOOKS if not book.objectives and book.symptom is None}
+
+    assert by_hand == {"pause-source", "open-circuit", "rebuild-generation", "roll-back-generation"}
+
+
+async def test_wrong_canary_answers_have_the_views_rebuilt_and_that_is_waited_for(world: World) -> None:
+    await world.turns(1)
+    world.node.wrong = 1.0
+    world.alert("answer-accuracy")
+    await world.turns(20)
+    assert world.node.done == ["rebuild canary"]
+    assert world.remediator.ends == {}
+
+    world.node.building["canary"] = ""
+    await world.turns(2)
+
+    assert world.remediator.ends == {("answers-wrong", "recovered"): 1}
+
+
+async def test_nobody_goes_back_a_generation_without_a_person_who_looked_twice(world: World) -> None:
+    await world.remediator.begin("roll-back-generation", "it is worse", ["acme"])
+    await world.turns(10)
+    assert world.node.done == []
+
+    [run] = [each.state.run for each in await world.remediator.standings() if each.state.run]
+    await world.remediator.settle("roll-back-generation", run.run_id, run.step.name, by="on-call", is_approved=True)
+    await world.turns(4)
+
+    assert world.node.done == ["roll back acme"]
