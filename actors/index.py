@@ -26,6 +26,7 @@ from projections.embedder import TextEmbedder
 from projections.feed import Feed, LogEntry
 from projections.projector import Projector, Step, TenantStore
 from projections.rebuild import Bounds
+from projections.reranking import reranker_of
 from projections.retrieval import AnyFound, AnyQuery, DocumentFound, Gather, Gathered, GetDocument, NotYet
 from projections.store import Store
 
@@ -134,6 +135,7 @@ class Index:
         self._at_point = at_point
         self._deciding = threading.Lock()
         self._tenants = tenants(self.handle)
+        self._reranker = reranker_of(self._tenants.settings.rerank)
         self._changes = ChangeLog(incarnation, PROJECTIONS)
         self._withdrawals = Withdrawals(lambda: self._changes.projected(DOCUMENTS))
         self._behind_since_s: float | None = None
@@ -314,7 +316,9 @@ class Index:
             queries = list(gathers.values())
             # Vectors of another model say nothing about a question: rather no passage than any.
             speaks = self.builder.speaks(tenant)
-            passages = tenant.reader.passages(queries, self._questions) if speaks else [[] for _ in queries]
+            passages = (
+                tenant.reader.passages(queries, self._questions, self._reranker) if speaks else [[] for _ in queries]
+            )
             for (index, query), of_question in zip(gathers.items(), passages, strict=True):
                 # A projector may go on at any time: payments and their position are read while it cannot.
                 with tenant.payments.store.reading():

@@ -85,16 +85,21 @@ class ShardSettings(Settings, frozen=True, kw_only=True):
     snapshot_every: int = 100
 
 
+Rerank = Literal["none", "repeats_last"]
+
+
 class IndexSettings(Settings, frozen=True, kw_only=True):
     """The tenants' directories.
 
     Args:
         tenants_open_max: how many tenants' files an index shard keeps open; each takes about eight open files.
         inspect_every_s: how often the indexes of open tenants are looked at for passages that they lost.
+        rerank: whether what was found is put in another order: `repeats_last` puts what repeats a better passage last.
     """
 
     tenants_open_max: int = 100
     inspect_every_s: float = 3_600.0
+    rerank: Rerank = "none"
 
     def __post_init__(self) -> None:
         """Raises `ValueError` if nothing could be open."""

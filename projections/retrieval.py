@@ -16,6 +16,7 @@ from projections.embedder import TextEmbedder
 from projections.knowledge import DocumentView, KnowledgeStore, Passage
 from projections.past_payments import PastList, payments_at
 from projections.payment_view import PAYOUTS, Listed, PaymentStore
+from projections.reranking import Reranker
 
 CUSTOMER_PAYMENTS_MAX = 50
 PAYOUTS_MAX = 10
@@ -184,7 +185,9 @@ class TenantReader:
             customer_id=query.customer_id, status=query.status, limit=query.limit, cursor=query.cursor
         )
 
-    def passages(self, gathers: Sequence[Gather], embedder: TextEmbedder) -> list[list[Passage]]:
+    def passages(
+        self, gathers: Sequence[Gather], embedder: TextEmbedder, reranker: Reranker | None = None
+    ) -> list[list[Passage]]:
         """For each gathering its passages, best first: of the documents as they are, or as they were then."""
         found: list[list[Passage]] = [[] for _ in gathers]
         alike: dict[tuple[datetime | None, int | None, frozenset[tuple[str, str]]], list[int]] = {}
@@ -192,16 +195,23 @@ class TenantReader:
             if query.top_k:
                 alike.setdefault((query.as_of, query.known_at, frozenset(query.filters.items())), []).append(index)
         for (as_of, known_at, filters), indices in alike.items():
+            wanted = max(gathers[index].top_k for index in indices)
             of_questions = self.knowledge.search(
                 [gathers[index].question for index in indices],
                 embedder,
-                top_k=max(gathers[index].top_k for index in indices),
+                top_k=wanted if reranker is None else reranker.depth(wanted),
                 as_of=as_of,
                 known_at=known_at,
                 filters=dict(filters),
             )
             for index, passages in zip(indices, of_questions, strict=True):
-                found[index] = passages[: gathers[index].top_k]
+                if reranker is None:
+                    ranked = passages
+                else:
+                    # As many as it would see if this were asked alone: an answer depends on no one else's question.
+                    seen = passages[: reranker.depth(gathers[index].top_k)]
+                    ranked = reranker.rerank(gathers[index].question, seen)
+                found[index] = ranked[: gathers[index].top_k]
         return found
 
     def resolved(self, query: Gather) -> dict[str, str]:

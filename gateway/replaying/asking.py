@@ -119,6 +119,7 @@ class Past:
                 feed=_Both(History(self._directory), SqliteFeed(str(self._directory / OWN_LOG))),
                 # The node's vectors may be another model's; these are made here.
                 model_of=lambda _: "",
+                settings=self._settings.index,
             ),
             questions=QuestionCache(self._embedder),
             feed_of=lambda: History(self._directory),

@@ -46,6 +46,7 @@ def test_a_generation_is_built_beside_the_live_one_and_takes_its_place(node: Nod
         "withdrawn": 1,
         "passages": 2,
         "parked": 0,
+        "beside": 0,
         "golden": 2,
     }
     assert len(state.checksum) == 64
