@@ -159,7 +159,8 @@ class Remediator:
 
     async def _trigger(self, book: Runbook) -> str:
         """Why a run is called for, empty if it is not."""
-        for alert in self._firing.values():
+        # As they are now: others may begin and end while one is looked at.
+        for alert in list(self._firing.values()):
             if alert.slo in book.objectives and await self._finds_something(book):
                 return f"{alert.alert} of {alert.slo} fires"
         if book.symptom is None:

@@ -103,6 +103,8 @@ def without_secrets(tenants: Mapping[str, TenantSettings]) -> dict[str, TenantSe
             tenant,
             api_keys=(),
             notify=None,
+            # It tells nobody either, and whoever is to be told has to say where.
+            corrections="none",
             sources={
                 source: msgspec.structs.replace(settings, secrets=(), poll=None, api=None)
                 for source, settings in tenant.sources.items()

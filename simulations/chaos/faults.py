@@ -17,13 +17,17 @@ from simulations.chaos.injection import Injection, Place
 from simulations.chaos.shim import compiler
 
 
+def _no_proc() -> str:
+    return "" if Path("/proc/self/stat").exists() else "processes are not shown under /proc here"
+
+
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """A fault. `backend` is what injects it here; `missing` is why nothing can, empty if something does."""
 
     inject: Callable[..., Awaitable[Injection]]
     backend: str
     is_over_at_once: bool = False
-    missing: Callable[[], str] = lambda: ""
+    missing: Callable[[], str] = _no_proc
 
 
 def _no_namespaces() -> str:

@@ -54,7 +54,7 @@ class Checks:
                 found = {
                     "accepted_kept": lambda: self._lost(history),
                     "views_refold": lambda: _unlike(history, views),
-                    "nothing_twice": lambda: _twice(history, feed),
+                    "nothing_twice": lambda: [*_twice(history, feed), *self._target.merchant.doubled()],
                 }
                 broken = {name: await asyncio.to_thread(look) for name, look in found.items() if name in wanted}
             if "tenants_apart" in wanted:

@@ -16,6 +16,7 @@ import msgspec
 from domain.errors import TerminalError
 from gateway.nats_server import NatsServer
 from simulations.chaos.experiment import TargetSpec
+from simulations.chaos.merchant import SECRET, Merchant
 from simulations.chaos.processes import descendants, process
 from simulations.chaos.proxy import HOST, Proxy
 from simulations.chaos.shim import Shim
@@ -67,6 +68,7 @@ class Target:
         self.database: PostgresServer | None = None
         self._bus: NatsServer | None = None
         self.proxies: dict[str, Proxy] = {}
+        self.merchant = Merchant()
         self.shim = Shim(directory / "shim") if spec.is_shimmed else None
         self.url = ""
         self.restarts = 0
@@ -76,9 +78,10 @@ class Target:
         self._planned.append(self._journal.plan(Remove(path=str(self._directory))))
         if self.shim is not None:
             await asyncio.to_thread(self.shim.build)
+        await self.merchant.start()
         store = await self._start_store()
         nats = await self._start_bus()
-        self._config.write_text(_configuration(store, nats))
+        self._config.write_text(_configuration(store, nats, self.merchant.url))
         await self._spawn()
         self.url = f"http://{HOST}:{await self._linked('client', self._port)}"
         self._keeping = asyncio.create_task(self._keep_alive())
@@ -100,6 +103,7 @@ class Target:
                 await self._process.wait()
         for proxy in self.proxies.values():
             await proxy.stop()
+        await self.merchant.stop()
         if self._bus is not None:
             await self._bus.stop()
         if self.database is not None:
@@ -241,7 +245,7 @@ def on_small_volume(directory: Path, size_bytes: int, command: list[str]) -> lis
     return ["unshare", *user, "--mount", "sh", "-c", mount, str(size_bytes), str(directory), *command]
 
 
-def _configuration(store: str, nats: str) -> str:
+def _configuration(store: str, nats: str, merchant: str) -> str:
     lines = [
         *("[telemetry]", 'log_level = "info"', "[ask]", "wait_s = 2.0"),
         *("[nats]", f'url = "{nats}"', "port = 0", f"stream_bytes_max = {STREAM_BYTES_MAX}"),
@@ -253,6 +257,10 @@ def _configuration(store: str, nats: str) -> str:
         lines += [
             f"[tenants.{tenant}]",
             f'api_keys = ["{api_key(tenant)}"]',
+            'corrections = "notify"',
+            f"[tenants.{tenant}.notify]",
+            f'url = "{merchant}{tenant}"',
+            f'secrets = ["{SECRET}"]',
             f"[tenants.{tenant}.sources.stripe]",
             f'secrets = ["{secret(tenant)}"]',
         ]

@@ -45,6 +45,8 @@ class TrialResult(msgspec.Struct, frozen=True, kw_only=True):
         performance: by half seconds from the settling on: operations that were well done, and all.
         struck_at_s: when the fault struck, in seconds of the trial; `healed_at_s`, `recovered_at_s` likewise.
         noticed: what noticed it, in order.
+        taken: the webhooks that it took meanwhile.
+        told: the notifications that its merchant had, of all trials so far.
         carried: the activities.
     """
 
@@ -60,6 +62,8 @@ class TrialResult(msgspec.Struct, frozen=True, kw_only=True):
     healed_at_s: float | None = None
     recovered_at_s: float | None = None
     noticed: list[Noticed] = []
+    taken: int = 0
+    told: int = 0
     carried: list[Carried] = []
 
 
@@ -319,6 +323,8 @@ class Trial:
             healed_at_s=self._since(self._healed_s),
             recovered_at_s=self._since(self._recovered_s),
             noticed=self.notices.noticed if self.notices is not None else [],
+            taken=sum(map(len, self.load.accepted.values())) if self.load is not None else 0,
+            told=self._place.target.merchant.count if self._place.target is not None else 0,
             carried=self._carried,
         )
 

@@ -17,7 +17,7 @@ from domain.errors import RetryableError, TerminalError
 from domain.ids import stream_id
 from domain.message import Reply
 from domain.polling import Poll, PollSettings
-from domain.settings import SourceSettings, TenantSettings
+from domain.settings import NotifySettings, SourceSettings, TenantSettings
 from gateway.bus import Outgoing
 from gateway.intake import CORRELATION_HEADER, Incoming, Intake
 from gateway.polling import Cursors, Poller, pollers_of
@@ -433,3 +433,10 @@ async def test_an_api_that_is_not_named_is_told_at_the_start(recorder: LogRecord
     async with httpx.AsyncClient() as client:
         with pytest.raises(TerminalError, match=r"tenants\.acme\.sources\.acquirer\.poll\.url"):
             list(pollers_of(tenants, client=client, publish=publish, cursors=cursors, clock=lambda: NOON))
+
+
+def test_a_tenant_that_is_told_of_corrections_is_one_without_its_secrets_too() -> None:
+    notify = NotifySettings(url="https://merchant.example/", secrets=("whsec_c2VjcmV0",))
+    tenants = {"acme": TenantSettings(corrections="notify", notify=notify)}
+
+    assert b"whsec_" not in msgspec.msgpack.encode(without_secrets(tenants))

@@ -1,6 +1,6 @@
 """The remediator on a node whose troubles are made up: what it begins, in which order it acts, and where it stops."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -41,6 +41,7 @@ class Troubled:
         self.silent: list[str] = []
         self.stuck_s: dict[str, float] = {}
         self.deaf = ""
+        self.while_looking: Callable[[], None] = lambda: None
         self.counts: list[Tallied] = []
         self.open: dict[str, int] = {}
         self.apis: dict[str, int] = {}
@@ -58,6 +59,7 @@ class Troubled:
         return [name for name, stuck_s in self.stuck_s.items() if stuck_s > after_s]
 
     async def broker_trouble(self) -> str:
+        self.while_looking()
         return self.deaf
 
     def tallied(self) -> Sequence[Tallied]:
@@ -207,6 +209,15 @@ async def test_an_alert_begins_the_runbooks_of_its_objective_and_those_that_find
     assert world.node.done == ["restart nats"]
     assert world.told().count("began") == 1
     assert world.remediator.ends == {("broker-deaf", "recovered"): 1}
+
+
+async def test_alerts_may_begin_and_end_while_one_is_looked_at(world: World) -> None:
+    world.alert("availability")
+    world.node.while_looking = lambda: world.alert("answer-latency")
+
+    await world.turns(3)
+
+    assert world.told() == []
 
 
 async def test_an_alert_that_ended_begins_nothing(world: World) -> None:

@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,14 +16,18 @@ from tests.tidy.source import ROOT
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(150)]
 
 
-def test_a_killed_payment_shard_is_scored_and_the_machine_is_as_it_was(tmp_path: Path) -> None:
+@pytest.fixture
+def made() -> Iterator[Path]:
+    """Where everything is made for a run, so that what is left of it shows. A long path is none for Ray's sockets."""
+    with tempfile.TemporaryDirectory(prefix="chaos-") as directory:
+        yield Path(directory)
+
+
+def test_a_killed_payment_shard_is_scored_and_the_machine_is_as_it_was(made: Path, tmp_path: Path) -> None:
     experiment = json.loads((ROOT / "ops" / "chaos" / "payments-killed.json").read_text())
     experiment["extensions"][0] |= {"settle_s": 1, "trials": 1}
     file = tmp_path / "killed.json"
     file.write_text(json.dumps(experiment))
-    # Below this test's directory everything is that is made for a run, so that what is left of it shows.
-    made = tmp_path / "made"
-    made.mkdir()
     before = set(processes())
     command = [sys.executable, "-m", "simulations", "chaos", "run", str(file)]
     done = subprocess.run(

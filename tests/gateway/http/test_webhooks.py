@@ -91,6 +91,18 @@ async def test_a_provider_without_wishes_hears_where_its_message_lies(node: Node
     assert await stored(node) == [raw]
 
 
+async def test_a_paused_source_is_asked_to_send_later_and_the_others_are_taken(node: Node) -> None:
+    node.pauses.pause("acme", "stripe", 90)
+    raw = event("charge.succeeded", charge())
+    held = await post(node, "stripe", raw, stripe_headers(raw, SECRET, datetime.now(UTC)))
+    taken = await post(node, "adyen", notification(signed(item("AUTHORISATION"))))
+
+    assert (held.status_code, held.json()["code"]) == (503, "source.paused")
+    assert 0 < int(held.headers["retry-after"]) <= 90
+    assert taken.status_code == 200
+    assert len(await stored(node)) == 1
+
+
 async def test_adyen_hears_that_its_notification_is_accepted(node: Node) -> None:
     raw = notification(signed(item("AUTHORISATION")), signed(item("REFUND", REFUND, PAYMENT)))
     response = await post(node, "adyen", raw)
