@@ -32,7 +32,7 @@ from domain.settings import (
     TenantSettings,
 )
 from domain.slo import SloAlert
-from domain.watch_settings import ProberSettings, SloSettings
+from domain.watch_settings import ProberSettings, RemediationSettings, SloSettings
 from gateway.node import Node
 from gateway.replaying.samples import Samples
 from gateway.serve import running as node_running
@@ -71,6 +71,8 @@ def settings(plan: Plan, data: Path, provider: Provider, provider_url: str) -> N
         ),
         slo=SloSettings(time_scale=plan.time_scale),
         prober=ProberSettings(interval_s=0.2),
+        # What it costs is measured before anything is mended: the steps are taken in the last phase.
+        remediation=RemediationSettings(mode="off"),
         tenants={
             TENANT: TenantSettings(
                 api_keys=(API_KEY,),
