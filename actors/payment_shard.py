@@ -12,6 +12,7 @@ from actors.shard import Kind, Shard
 from domain.codec import decode_submissions, encode_replies
 from domain.conversation import Conversation, ConversationDecider
 from domain.effects import Errand, ErrandDecider
+from domain.incident import Incident, IncidentDecider
 from domain.payment_saga import Payment, PaymentDecider
 from domain.polling import Poll, PollDecider
 from domain.settings import ShardSettings
@@ -25,6 +26,7 @@ KINDS = {
     "poll": Kind(decider=PollDecider(), state=Poll),
     "conversation": Kind(decider=ConversationDecider(), state=Conversation),
     "effect": Kind(decider=ErrandDecider(), state=Errand),
+    "incident": Kind(decider=IncidentDecider(), state=Incident),
 }
 
 

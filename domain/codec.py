@@ -15,6 +15,7 @@ from domain.conversation import ConversationCommand, ConversationEvent
 from domain.document import DocumentCommand, DocumentEvent
 from domain.effects import EffectCommand, EffectEvent
 from domain.ids import StreamId
+from domain.incident import IncidentCommand, IncidentEvent
 from domain.index_generation import IndexCommand, IndexEvent
 from domain.message import Event, Reply, Trace
 from domain.payment_saga import PaymentCommand, PaymentEvent
@@ -32,6 +33,7 @@ AnyEvent = (
     | PollEvent
     | EffectEvent
     | RemediationEvent
+    | IncidentEvent
 )
 AnyCommand = (
     PaymentCommand
@@ -43,6 +45,7 @@ AnyCommand = (
     | PollCommand
     | EffectCommand
     | RemediationCommand
+    | IncidentCommand
 )
 
 Upcaster = Callable[[dict[str, Any]], dict[str, Any]]

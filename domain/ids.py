@@ -5,7 +5,18 @@ from typing import Literal, NewType
 
 StreamId = NewType("StreamId", str)
 
-Category = Literal["payment", "webhook", "document", "index", "answer", "conversation", "poll", "effect", "remediation"]
+Category = Literal[
+    "payment",
+    "webhook",
+    "document",
+    "index",
+    "answer",
+    "conversation",
+    "poll",
+    "effect",
+    "remediation",
+    "incident",
+]
 
 TENANT_RE = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 SOURCE_RE = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")

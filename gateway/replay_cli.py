@@ -108,21 +108,44 @@ def _compare(directory: Path, revision: str, python: Path | None, *, quiet: bool
 
 
 def postmortem(
-    since: Annotated[str, typer.Option("--from", help="a log position, or a time of recording (RFC 3339)")],
-    to: Annotated[str, typer.Option("--to", help="the same, and not before it")],
     out: Annotated[Path, typer.Option("--out", help="a file that ends in .zip, or an empty directory")],
+    since: Annotated[
+        str | None, typer.Option("--from", help="a log position, or a time of recording (RFC 3339)")
+    ] = None,
+    to: Annotated[str | None, typer.Option("--to", help="the same, and not before it")] = None,
     tenant: Annotated[str, typer.Option("--tenant", help="only this tenant's events")] = "",
+    incident: Annotated[
+        str, typer.Option("--incident", help="this incident of --tenant, from its first wrong answer to its end")
+    ] = "",
+    samples: Annotated[
+        Path | None, typer.Option("--samples", help="with --incident: what was measured meanwhile (samples.jsonl)")
+    ] = None,
     config: Config = None,
     data_dir: Data = None,
 ) -> None:
-    """Write down what happened between two moments, scrubbed, in a form that can be read and replayed."""
+    """Write down what happened between two moments, or in an incident, scrubbed, to be read and replayed."""
     from gateway.bootstrap import load_settings
     from gateway.replaying.bundle import write_bundle
     from gateway.replaying.history import live_feed, moment
+    from gateway.replaying.postmortem_files import Incidents, stretch
+    from gateway.replaying.samples import read_samples
 
     with one_line_errors(), _progress() as show:
         settings = load_settings(config, overrides={"data": str(data_dir) if data_dir else None})
-        written = write_bundle(live_feed(settings), settings, moment(since), moment(to), out, tenant=tenant, show=show)
+        feed = live_feed(settings)
+        told = None
+        if incident:
+            if not tenant or since is not None or to is not None:
+                raise TerminalError("--incident needs --tenant, and says itself from when to when: no --from, no --to")
+            told = Incidents(
+                tenant=tenant, incident_id=incident, samples=read_samples(samples) if samples is not None else ()
+            )
+            first, last = stretch(feed, told)
+        elif since is None or to is None:
+            raise TerminalError("say --from and --to, or --incident and --tenant")
+        else:
+            first, last = moment(since), moment(to)
+        written = write_bundle(feed, settings, first, last, out, tenant=tenant, incident=told, show=show)
     data.print(
         f"{written.events} events, {written.told} of them between positions {written.first} and {written.last}; "
         f"state {written.state}",

@@ -1,7 +1,7 @@
 """A provider and an asker outside the stack: webhooks over real HTTP until they are taken, questions, waiting."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -75,6 +75,14 @@ class GatewayClient:
                 raise TerminalError(f"a webhook was refused: {response.status_code} {response.text}")
             await asyncio.sleep(RETRY_S)
         raise RetryableError(f"a webhook was not taken in {SEND_TRIES_MAX} tries")
+
+    async def post_webhook(self, body: bytes, headers: Mapping[str, str]) -> int:
+        """One attempt to send a webhook: the status of the answer, 0 if there was none."""
+        try:
+            response = await self._http.post(f"/v1/{self._tenant}/webhooks/stripe", content=body, headers=dict(headers))
+        except httpx.TransportError:
+            return 0
+        return response.status_code
 
     async def drained(self, *, timeout_s: float = 60.0) -> dict[str, Any]:
         """Wait until everything that was taken is visible, and return the lag's last reading."""

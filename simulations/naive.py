@@ -15,7 +15,7 @@ import msgspec
 from simulations.disorder import Delivery
 from simulations.stripe_traffic import Traffic, Truth
 
-_INTENT_STATUS = {
+INTENT_STATUS = {
     "requires_confirmation": "pending",
     "requires_action": "requires_action",
     "processing": "processing",
@@ -117,7 +117,7 @@ def _statuses(objects: Iterable[_Object]) -> Finals:
         match each.object:
             case "payment_intent":
                 is_tried = bytes(each.last_payment_error) != b"null"
-                payments[each.id] = _INTENT_STATUS.get(status, "failed" if is_tried else "pending")
+                payments[each.id] = INTENT_STATUS.get(status, "failed" if is_tried else "pending")
             case "payout":
                 payments[each.id] = _PAYOUT_STATUS.get(status, status)
             case "refund":

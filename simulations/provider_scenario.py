@@ -182,6 +182,8 @@ class Fates:
         self._rng = random.Random(scenario.seed)
         self._call_faults = [*scenario.call_faults]
         self._event_faults = [*scenario.event_faults]
+        # What goes wrong with webhooks from now on; a simulation may change it while it runs.
+        self.events = scenario.events
         self._fitted: dict[int, int] = {}
 
     def expect(self, *faults: ExactCallFault | ExactEventFault) -> None:
@@ -191,6 +193,11 @@ class Fates:
                 self._call_faults.append(fault)
             else:
                 self._event_faults.append(fault)
+
+    def forgive(self) -> None:
+        """Take all exact faults back: from now on the shares alone decide."""
+        self._call_faults.clear()
+        self._event_faults.clear()
 
     def of_call(self, call: str, payment_id: str) -> CallFault | None:
         """What is to go wrong with a call, such as `POST /v1/refunds`."""
@@ -212,7 +219,7 @@ class Fates:
 
     def of_event(self, event_type: str, payment_id: str) -> set[EventFault]:
         """What is to go wrong with an event's webhook."""
-        shares = self._scenario.events
+        shares = self.events
         chosen: set[EventFault] = {
             fault.fault
             for fault in self._event_faults

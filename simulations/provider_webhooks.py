@@ -68,7 +68,7 @@ class Webhooks:
         if "lost" in faults:
             self.lost.append(event.event_id)
             return
-        shares = self._scenario.events
+        shares = self._fates.events
         wait_s = 0.0
         if "late" in faults:
             wait_s = self._fates.between(*shares.late_s)

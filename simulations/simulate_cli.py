@@ -98,6 +98,47 @@ def sagas(
         raise typer.Exit(1)
 
 
+@simulate.command("incident")
+def incident(
+    seed: Annotated[int | None, typer.Option("--seed", help="what happens, to whom, and what goes wrong")] = None,
+    speed: Annotated[float, typer.Option("--speed", help="how much faster the story passes")] = 12.0,
+    report: Annotated[Path | None, typer.Option("--report", help="an empty directory for the postmortem")] = None,
+    without: Annotated[str, typer.Option("--without", help='take a fix out, e.g. "tie rank"')] = "",
+    json: Json = None,
+) -> None:
+    """Live through a payment incident on the whole stack: disorder, failed refunds, a corrupted view, and recovery.
+
+    Exits 1 if a target was missed: a phase not left in time, an answer wrong afterwards, corrections not exact.
+    """
+    from simulations.incident_plan import SEED, Plan, fix_named
+    from simulations.incident_report import rows, run_and_report
+
+    with one_line_errors():
+        if report is not None and report.exists() and any(report.iterdir()):
+            raise TerminalError(f"--report {str(report)!r} is not empty; name another directory")
+        fixes = frozenset({fix_named(without)}) if without else frozenset()
+        plan = Plan(seed=SEED if seed is None else seed, speed=speed, without=fixes)
+
+        def say(words: str) -> None:
+            talk.print(words, style="dim", markup=False, highlight=False)
+
+        figures = run(lambda: run_and_report(plan, report, on_progress=say))
+    table = Table(show_header=False)
+    for name, figure in rows(figures):
+        table.add_row(name, figure)
+    talk.print(table)
+    for sentence in figures.missed:
+        talk.print(f"missed: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
+    for sentence in figures.beyond_aim:
+        talk.print(sentence, style="dim", markup=False, highlight=False, soft_wrap=True)
+    if report is not None:
+        talk.print(f"postmortem in {report}", markup=False, highlight=False)
+    if json is not None:
+        json.write_bytes(msgspec.json.format(msgspec.json.encode(figures), indent=2) + b"\n")
+    if not figures.meets_target:
+        raise typer.Exit(1)
+
+
 def _known(mechanism: str) -> str:
     from simulations.removals import REMOVALS
 

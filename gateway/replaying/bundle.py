@@ -20,6 +20,7 @@ from domain.errors import TerminalError
 from domain.ids import split_stream_id
 from domain.settings import NodeSettings
 from gateway.replaying.history import PAGE, History, Moment, Reached, Show, unseen, write_entries, write_history
+from gateway.replaying.postmortem_files import Incidents, postmortem_files
 from gateway.replaying.replay import Replayed, rebuild
 from gateway.replaying.scrubbing import Clean, cleaner, scrubbed, shown
 from gateway.replaying.story import story
@@ -82,9 +83,12 @@ def write_bundle(
     out: Path,
     *,
     tenant: str = "",
+    incident: Incidents | None = None,
     show: Show = unseen,
 ) -> Manifest:
     """Write what happened from `since` to `until`, both included, to a `.zip` or into an empty directory.
+
+    With an `incident` its postmortem is among the files.
 
     Raises:
         TerminalError: there is nothing between the two, or `out` is there already.
@@ -111,6 +115,8 @@ def write_bundle(
             CONFIGURATION: msgspec.json.format(msgspec.json.encode(shown(settings), order="sorted"), indent=2) + b"\n",
             STORY: story(place / "bundle", told).encode(),
         }
+        if incident is not None:
+            files |= postmortem_files(events, incident, clean(incident.tenant))
         manifest = _manifest(files, events, told, done)
         _write(out, {**files, MANIFEST: msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"})
     return manifest

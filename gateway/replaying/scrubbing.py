@@ -19,6 +19,7 @@ from domain.conversation import CustomerIdentified, Message, MessageAnswered
 from domain.document import DocumentPublished
 from domain.effects import Effect, EffectFailed, EffectGivenUp
 from domain.fact import Fact
+from domain.incident import ActionTaken, CheckMade, IncidentAcknowledged, IncidentResolved, Signal
 from domain.index_generation import GenerationAbandoned, GenerationRecalled, GenerationStarted
 from domain.payment_saga import EscalationResolved, PaymentEscalated, PaymentStarted
 from domain.remediation import (
@@ -44,9 +45,11 @@ Clean = Callable[[str], str]
 # What people wrote or may have written, and ids that a merchant may have made of an e-mail address or a telephone
 # number. Everything else of an event is a code, an id of a provider's or a name of ours.
 FREE_TEXT: Mapping[type, tuple[str, ...]] = {
+    ActionTaken: ("detail", "by"),
     AnswerRecord: ("question", "answer", "customer_id"),
     AnswerInvalidated: ("text",),
     AnswerReinstated: ("text",),
+    CheckMade: ("detail",),
     CustomerIdentified: ("customer_id",),
     DocumentPublished: ("title", "text"),
     Effect: ("to", "text", "reason"),
@@ -57,6 +60,8 @@ FREE_TEXT: Mapping[type, tuple[str, ...]] = {
     GenerationAbandoned: ("reason",),
     GenerationRecalled: ("reason",),
     GenerationStarted: ("reason",),
+    IncidentAcknowledged: ("by",),
+    IncidentResolved: ("detail",),
     Message: ("text",),
     MessageAnswered: ("text",),
     PaymentEscalated: ("detail",),
@@ -71,6 +76,7 @@ FREE_TEXT: Mapping[type, tuple[str, ...]] = {
     StepGivenUp: ("reason",),
     StepUndone: ("found",),
     StepVerified: ("found",),
+    Signal: ("detail",),
 }
 
 _SECRET_RE = re.compile(r"key|secret|token|password")

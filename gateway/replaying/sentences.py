@@ -19,6 +19,17 @@ from domain.conversation import (
 from domain.document import DocumentDated, DocumentEvent, DocumentPublished, DocumentWithdrawn
 from domain.effects import Effect, EffectEvent, EffectFailed, EffectGivenUp, EffectPerformed, EffectRequested
 from domain.fact import Fact
+from domain.incident import (
+    ActionTaken,
+    CheckMade,
+    ImpactMeasured,
+    IncidentAcknowledged,
+    IncidentDeclared,
+    IncidentEvent,
+    IncidentResolved,
+    Signal,
+    SignalNoted,
+)
 from domain.index_generation import (
     GenerationAbandoned,
     GenerationActivated,
@@ -64,6 +75,8 @@ def sentences(key: str, event: AnyEvent) -> list[Sentence]:
         return [(_of_knowledge(key, event), ())]
     if isinstance(event, RemediationEvent):
         return [(of_remediation(key, event), ())]
+    if isinstance(event, IncidentEvent):
+        return [(_of_incident(key, event), ())]
     return [(_of_sources(key, event), ())]
 
 
@@ -195,6 +208,36 @@ def _of_knowledge(key: str, event: DocumentEvent | IndexEvent) -> str:
             return f"Index generation {generation} was removed."
         case _:
             assert_never(event)
+
+
+def _of_incident(key: str, event: IncidentEvent) -> str:
+    match event:
+        case IncidentDeclared(severity=severity, signal=signal):
+            return f"Incident {key} ({severity}) was declared: {_of_signal(signal)}."
+        case SignalNoted(signal=signal):
+            return f"Noted for incident {key}: {_of_signal(signal)}."
+        case IncidentAcknowledged(by=by):
+            return f"Incident {key} was taken up by {by}."
+        case ImpactMeasured(impact=impact):
+            return (
+                f"Incident {key} so far: {impact.wrong} of {impact.answers} answers wrong, to {impact.customers} "
+                f"customers, about {impact.payments} payments."
+            )
+        case ActionTaken(action=action, subject=subject, outcome=outcome, detail=detail, by=by):
+            return (
+                f"For incident {key} {by} did this: {action} ({subject}), {outcome}{f': {detail}' if detail else ''}."
+            )
+        case CheckMade(check=check, is_passed=is_passed, detail=detail):
+            passed = "yes" if is_passed else "no"
+            return f"Checked for incident {key}: {check}: {passed}{f' ({detail})' if detail else ''}."
+        case IncidentResolved(detail=detail):
+            return f"Incident {key} was over{f': {detail}' if detail else ''}."
+        case _:
+            assert_never(event)
+
+
+def _of_signal(signal: Signal) -> str:
+    return f"{signal.watch} noticed {signal.subject} at {_time(signal.seen_at)}: {signal.detail}"
 
 
 def _of_sources(key: str, event: WebhookSeen | CursorAdvanced) -> str:

@@ -33,6 +33,16 @@ from domain.document import DocumentWithdrawn, PutDocument, WithdrawDocument
 from domain.effects import RecordEffectOutcome, RequestEffect
 from domain.errors import Rejection
 from domain.ids import stream_id
+from domain.incident import (
+    AcknowledgeIncident,
+    DeclareIncident,
+    Impact,
+    RecordAction,
+    RecordImpact,
+    RecordIncidentCheck,
+    ResolveIncident,
+    Signal,
+)
 from domain.index_generation import (
     AbandonGeneration,
     ActivateGeneration,
@@ -119,6 +129,12 @@ COMMANDS: list[AnyCommand] = [
     RecordAct(run_id="r-1", step="restart-broker", is_done=True, found="restarted"),
     RecordVerification(run_id="r-1", step="restart-broker", is_well=True, found="it takes messages"),
     RecordUndo(run_id="r-1", step="restart-broker", is_done=True, found="taken back"),
+    DeclareIncident(severity="sev2", signal=Signal(watch="host", subject="h-1", detail="is silent", seen_at=at(1))),
+    AcknowledgeIncident(by="automation"),
+    RecordImpact(impact=Impact(answers=9, wrong=2, unknown=0, unanswered=1, customers=1, payments=1)),
+    RecordAction(action="restart host", subject="h-1", outcome="done"),
+    RecordIncidentCheck(check="hosts answer", is_passed=True),
+    ResolveIncident(detail="verified"),
 ]
 
 

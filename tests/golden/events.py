@@ -35,6 +35,17 @@ from domain.conversation import (
 from domain.document import DocumentDated, DocumentPublished, DocumentWithdrawn
 from domain.effects import Effect, EffectFailed, EffectGivenUp, EffectPerformed, EffectRequested
 from domain.fact import Fact
+from domain.incident import (
+    ActionTaken,
+    CheckMade,
+    Impact,
+    ImpactMeasured,
+    IncidentAcknowledged,
+    IncidentDeclared,
+    IncidentResolved,
+    Signal,
+    SignalNoted,
+)
 from domain.index_generation import (
     GenerationAbandoned,
     GenerationActivated,
@@ -142,6 +153,9 @@ _UNTRUE = Untruth(
     given_at=RECORDED_AT,
     facts=(CitedFact(fact_id="stripe:evt_1", position=811),),
 )
+
+
+_SIGNAL = Signal(watch="view check", subject="acme", detail="7 payments are not what the log says", seen_at=OCCURRED_AT)
 
 
 def _envelope(event: AnyEvent, schema: int = 1) -> Envelope:
@@ -311,4 +325,29 @@ EXPECTED: Mapping[tuple[str, int], Envelope] = {
             abstained=True,
         )
     ),
+    ("incident.declared", 1): _envelope(IncidentDeclared(severity="sev2", signal=_SIGNAL)),
+    ("incident.signal_noted", 1): _envelope(SignalNoted(signal=_SIGNAL)),
+    ("incident.acknowledged", 1): _envelope(IncidentAcknowledged(by="automation")),
+    ("incident.impact_measured", 1): _envelope(
+        ImpactMeasured(
+            impact=Impact(
+                answers=812,
+                wrong=41,
+                unknown=12,
+                unanswered=7,
+                customers=19,
+                payments=22,
+                misstated_minor={"EUR": 41_900},
+                at_risk_minor={"EUR": 14_700},
+                budget_burnt={"answer-accuracy": 1.41},
+            )
+        )
+    ),
+    ("incident.action_taken", 1): _envelope(
+        ActionTaken(action="rebuild view", subject="acme", outcome="failed", detail="its host is away", by="on call")
+    ),
+    ("incident.check_made", 1): _envelope(
+        CheckMade(check="views are what the log says", is_passed=True, detail="of 812 payments each")
+    ),
+    ("incident.resolved", 1): _envelope(IncidentResolved(detail="verified against the provider's books")),
 }

@@ -25,6 +25,7 @@ from domain.document import DocumentDated, DocumentPublished, DocumentWithdrawn
 from domain.effects import Effect, EffectFailed, EffectGivenUp, EffectPerformed, EffectRequested
 from domain.fact import Fact
 from domain.ids import Category
+from domain.incident import CheckMade, IncidentAcknowledged, IncidentResolved
 from domain.index_generation import (
     GenerationAbandoned,
     GenerationActivated,
@@ -273,6 +274,19 @@ _OTHERS: dict[str, tuple[Category, Sequence[Step]]] = {
             EffectRequested(effect=Effect(kind="reply", due_at=RECORDED_AT, step="reply", to="c_1", text="It failed.")),
             EffectFailed(step="reply", attempts=1, retry_at=_LATER, reason="it answers 503"),
             EffectPerformed(step="reply", reference="msg-1"),
+        ],
+    ),
+    "incident": (
+        "incident",
+        [
+            ("incident.declared", 1),
+            ("incident.signal_noted", 1),
+            IncidentAcknowledged(by="automation"),
+            ("incident.impact_measured", 1),
+            ("incident.action_taken", 1),
+            CheckMade(check="answers are right", is_passed=False, detail="one is not"),
+            CheckMade(check="answers are right", is_passed=True),
+            IncidentResolved(detail="verified"),
         ],
     ),
 }

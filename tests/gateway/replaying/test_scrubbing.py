@@ -19,6 +19,7 @@ NOT_WRITTEN = frozenset(
     event_id event_type fact_id fact_ids fields id intent key kind language layout message_id message_ids model object
     on_late_success on_timeout payment_id provider raw reason reference refers_to reply_to resolution result source
     status step tenant topic counts act check outcome run_id runbook name targets undo verify
+    action at_risk_minor budget_burnt misstated_minor severity subject watch
     """.split()
 )
 
