@@ -103,7 +103,7 @@ def test_choices_that_are_replayed_give_the_same_run() -> None:
 
 
 @pytest.mark.stack
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_hundred_seeds_are_clean_and_meet_every_fault() -> None:
     swept = sweep(0, 99)
 
