@@ -286,7 +286,10 @@ class Builder:
             log.info("generation_caught_up", tenant=site.name, generation=site.generation, position=backfill.position)
 
     def _check(self, site: _Site) -> None:
-        site.backfill.catch_up(self._bounds(site.name))
+        def catch_up() -> None:
+            site.backfill.catch_up(self._bounds(site.name))
+
+        catch_up()
         checks = Checks(site.tenant.payments, site.tenant.knowledge, on_page=lambda: self._still_wanted(site))
         with self._tenants.pinned(site.name) as live:
             report = checks.report(
@@ -295,6 +298,7 @@ class Builder:
                 site.backfill.bounds,
                 live=live.knowledge if self.speaks(live) else None,
                 embedder=self._questions,
+                catch_up=catch_up,
             )
         self._at_point("build_before_checked")
         if report.faults:

@@ -1,6 +1,6 @@
 """A generation that is not the fold of the log, has lost a passage or finds a ghost is never promoted."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -58,6 +58,13 @@ class Generation:
         early = fact("evt_9", "charge:ch_9", "captured", 9, payment_id="ch_9")
         self.log.entries.append(self.entries.fact(early))
         self.log.entries.append(self.entries.link("ch_9", "pi_1"))
+        self._project()
+
+    def publish(self, document_id: str, version: int, text: str) -> None:
+        self._document(DocumentPublished(document_id=document_id, version=version, title="Matter", text=text))
+        self._project()
+
+    def _project(self) -> None:
         for topics, store in ((payment_view.TOPICS, self.payments), (knowledge.TOPICS, self.documents)):
             Projector(self.log, topics=topics, store_of={TENANT: store}.get).run_once()
         self.documents.settle()
@@ -65,10 +72,19 @@ class Generation:
     def _document(self, event: DocumentPublished | DocumentWithdrawn) -> None:
         self.log.entries.append(self.entries(stream_id("document", TENANT, event.document_id), event))
 
-    def report(self, live: KnowledgeStore | None = None) -> Report:
+    def report(self, live: KnowledgeStore | None = None, catch_up: Callable[[], None] = lambda: None) -> Report:
         end = len(self.log.entries)
         bounds = Bounds(payments=end, documents=end)
-        return Checks(self.payments, self.documents).report(self.log, TENANT, bounds, live=live, embedder=EMBEDDER)
+        return Checks(self.payments, self.documents).report(
+            self.log, TENANT, bounds, live=live, embedder=EMBEDDER, catch_up=catch_up
+        )
+
+    def rank_last(self, decoys: set[str]) -> None:
+        """Passages that are found by their vectors, all of them, and behind others when asked for in words."""
+        original = type(self.index).query
+        self.index.query = lambda vectors, top_k: [  # type: ignore[method-assign]  # this index alone is worse
+            sorted(hits, key=lambda hit: hit.chunk_id in decoys) for hits in original(self.index, vectors, top_k)
+        ]
 
     def change(self, sql: str) -> None:
         part = self.documents if "documents" in sql or "chunks" in sql else self.payments
@@ -143,16 +159,28 @@ def test_a_withdrawn_document_that_is_found_is_told(generation: Generation) -> N
 def test_worse_answers_to_golden_questions_are_told(generation: Generation, tmp_path: Path) -> None:
     live = Generation(tmp_path / "live")
     live.fill()
-    # Found by their vectors, all of them, and behind three others when they are asked for in words.
-    decoys = {generation.passage_of(f"d{number}") for number in range(8) if number != 3}
-    original = Spoilt.query
-    generation.index.query = lambda vectors, top_k: [  # type: ignore[method-assign]  # this index alone is worse
-        sorted(hits, key=lambda hit: hit.chunk_id in decoys) for hits in original(generation.index, vectors, top_k)
-    ]
+    generation.rank_last({generation.passage_of(f"d{number}") for number in range(8) if number != 3})
 
     [fault] = generation.report(live=live.documents).faults
 
     assert fault.startswith("golden questions: mean reciprocal rank 0.")
+    live.close()
+
+
+def test_what_ranks_lower_beside_other_documents_is_compared_again_beside_the_same(
+    generation: Generation, tmp_path: Path
+) -> None:
+    live = Generation(tmp_path / "live")
+    live.fill()
+    live.publish("d4", 2, "What was published meanwhile.")
+    decoys = {generation.passage_of(f"d{number}") for number in range(8) if number != 3}
+    generation.rank_last(decoys)
+
+    def catch_up() -> None:
+        generation.publish("d4", 2, "What was published meanwhile.")
+        decoys.clear()
+
+    assert generation.report(live=live.documents, catch_up=catch_up).faults == ()
     live.close()
 
 

@@ -100,7 +100,8 @@ async def promote_under_load(stack: Stack) -> tuple[list[Said], list[str]]:
         response = await asyncio.to_thread(stack.client("acme").post, "/v1/acme/generations", json={"reason": "test"})
         assert response.status_code == httpx.codes.ACCEPTED, response.text
         number = 0
-        while (await asyncio.to_thread(generations, stack))["active"] == before["active"]:
+        while (found := await asyncio.to_thread(generations, stack))["active"] == before["active"]:
+            assert "abandoned" not in stages(found).values(), [each["abandoned_for"] for each in found["generations"]]
             # The live ones are written to meanwhile.
             await asyncio.to_thread(publish, stack, "acme", number % 20, "nights")
             number += 1
