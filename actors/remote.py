@@ -85,7 +85,7 @@ def _own_signal_handlers() -> Iterator[None]:
 
 
 def lost_parts() -> list[str]:
-    """Which of Ray's own processes have died, of a cluster that was started here: nothing can be hosted without them."""
+    """Which of Ray's own processes have died, of a cluster that was started here: without them nothing is hosted."""
     node: Any = worker._global_node  # noqa: SLF001 - Ray tells nobody of its own
     essential = {ray_constants.PROCESS_TYPE_RAYLET, ray_constants.PROCESS_TYPE_GCS_SERVER}
     return [name for name, _ in node.dead_processes() if name in essential] if node is not None else []
