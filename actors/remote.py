@@ -20,7 +20,7 @@ os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import ray
-from ray._private import ray_constants
+from ray._private import ray_constants, worker
 from ray.exceptions import (
     RayError,
     RayTaskError,
@@ -82,6 +82,13 @@ def _own_signal_handlers() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, handler)
+
+
+def lost_parts() -> list[str]:
+    """Which of Ray's own processes have died, of a cluster that was started here: without them nothing is hosted."""
+    node: Any = worker._global_node  # noqa: SLF001 - Ray tells nobody of its own
+    essential = {ray_constants.PROCESS_TYPE_RAYLET, ray_constants.PROCESS_TYPE_GCS_SERVER}
+    return [name for name, _ in node.dead_processes() if name in essential] if node is not None else []
 
 
 def stop_ray() -> None:

@@ -1,14 +1,18 @@
 """`recount up`: the node and its HTTP server until SIGTERM or SIGINT."""
 
 import asyncio
+import os
 import secrets
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import NoReturn
 
+import structlog
 import uvicorn
 
+from actors.remote import lost_parts
 from actors.telemetry import configure_logging, configure_tracing
 from domain.errors import TerminalError
 from domain.settings import NodeSettings
@@ -19,6 +23,9 @@ from gateway.node import Node
 from gateway.prober import probing
 
 DRAIN_S = 10
+LOOK_EVERY_S = 1.0
+
+log = structlog.get_logger("serve")
 
 
 class _Server(uvicorn.Server):
@@ -104,7 +111,10 @@ async def _started(server: uvicorn.Server, serving: "asyncio.Task[None]") -> Non
 async def serve(
     settings: NodeSettings, *, on_ready: Callable[[str, str], None], on_progress: Callable[[str], None]
 ) -> None:
-    """Run until SIGTERM or SIGINT; `on_ready` gets the URLs of HTTP and NATS once everything answers."""
+    """Run until SIGTERM or SIGINT, or until Ray itself is lost.
+
+    `on_ready` gets the URLs of HTTP and NATS once everything answers.
+    """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -113,4 +123,17 @@ async def serve(
         for listener in node.listeners:
             await listener.wait_for((), 0, DRAIN_S)
         on_ready(url, node.nats_url)
-        await stopping.wait()
+        while not stopping.is_set():
+            if lost := lost_parts():
+                _give_up(lost)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), LOOK_EVERY_S)
+
+
+def _give_up(lost: list[str]) -> NoReturn:
+    """End at once: hosts cannot be started again, or be asked to end, and whoever keeps services alive starts anew.
+
+    What was accepted is durable, and on Linux everything that the node started ends with it.
+    """
+    log.error("ray_lost", parts=lost)
+    os._exit(1)

@@ -204,7 +204,7 @@ class Trial:
 
     async def _heal(self) -> None:
         injection, self._injection = self._injection, None
-        if injection is None:
+        if injection is None or (injection.heal is None and injection.undo is None):
             return
         try:
             if injection.heal is not None:

@@ -85,7 +85,8 @@ async def test_a_fault_that_bites_is_held_and_taken_back(
 ) -> None:
     result = await run(tmp_path, journal, fault(victim, "pause", hold_s=0.3))
 
-    assert (result.status, result.backend, result.score) == ("done", "SIGSTOP", pytest.approx(100.0))
+    assert (result.status, result.backend) == ("done", "SIGSTOP")
+    assert result.score == pytest.approx(100.0)
     assert result.struck_at_s is not None
     assert result.healed_at_s is not None
     assert result.healed_at_s - result.struck_at_s >= 0.3
