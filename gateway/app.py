@@ -1,6 +1,7 @@
 """The HTTP application of a node."""
 
 import sqlite3
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -53,6 +54,13 @@ _ROUTES: list[Any] = [
 ]
 
 
+def _credential(opt: Mapping[str, Any]) -> list[dict[str, list[str]]]:
+    """What a route asks for, as the description says it."""
+    if opt.get("is_operators"):
+        return [{"operator": []}]
+    return [] if opt.get("is_public") else [{"tenant": []}]
+
+
 def make_app(node: Node) -> ASGIApp:
     """The application; it serves what the node knows and owns nothing itself."""
     collector = operations.NodeCollector(node)
@@ -62,7 +70,7 @@ def make_app(node: Node) -> ASGIApp:
         REGISTRY.unregister(collector)
 
     for route in _ROUTES:
-        route.security = [] if (route.opt or {}).get("is_public") else [{"tenant": []}]
+        route.security = _credential(route.opt or {})
     application = Litestar(
         route_handlers=_ROUTES,
         state=State({"node": node}),
@@ -84,7 +92,8 @@ def make_app(node: Node) -> ASGIApp:
             render_plugins=[SwaggerRenderPlugin(path="/")],
             components=Components(
                 security_schemes={
-                    "tenant": SecurityScheme(type="http", scheme="bearer", description="A tenant's API key")
+                    "tenant": SecurityScheme(type="http", scheme="bearer", description="A tenant's API key"),
+                    "operator": SecurityScheme(type="http", scheme="bearer", description="An operator's key"),
                 }
             ),
         ),

@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 from litestar import get, post
+from litestar.handlers import BaseRouteHandler
 
 from domain.errors import Rejection, RetryableError
-from gateway.http.context import AnyRequest, node_of
+from gateway.http.context import AnyConnection, AnyRequest, node_of
 from gateway.http.problems import ProblemError, problems
 from gateway.remediating import Standing
 
@@ -66,8 +67,11 @@ class SettleRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     by: str
 
 
-def operators_only(request: AnyRequest) -> None:
-    """Raises `ProblemError` 401 without an operator's key: a tenant's does not open what is everybody's."""
+async def operators_only(request: AnyConnection, _handler: BaseRouteHandler) -> None:
+    """Ask for an operator's key before anything else of a request is read; a tenant's does not open what is all's.
+
+    Raises `ProblemError` 401 without one.
+    """
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     keys = node_of(request).settings.remediation.operator_keys
     fits = [secrets.compare_digest(given.strip().encode(), key.encode()) for key in keys]
@@ -85,10 +89,10 @@ def operators_only(request: AnyRequest) -> None:
     summary="What the node does about its own troubles",
     responses=_PROBLEMS,
     tags=["operations"],
-    opt={"is_public": True},
+    opt={"is_public": True, "is_operators": True},
+    guards=[operators_only],
 )
 async def list_remediation(request: AnyRequest) -> RemediationJson:
-    operators_only(request)
     return await _all(request)
 
 
@@ -98,10 +102,10 @@ async def list_remediation(request: AnyRequest) -> RemediationJson:
     summary="Begin a runbook",
     responses=_PROBLEMS,
     tags=["operations"],
-    opt={"is_public": True},
+    opt={"is_public": True, "is_operators": True},
+    guards=[operators_only],
 )
 async def begin_remediation(runbook: str, data: BeginRequest, request: AnyRequest) -> RemediationJson:
-    operators_only(request)
     try:
         await node_of(request).remediator.begin(runbook, data.reason, data.targets)
     except (Rejection, RetryableError) as error:
@@ -115,7 +119,8 @@ async def begin_remediation(runbook: str, data: BeginRequest, request: AnyReques
     summary="Let a step that waits be taken",
     responses=_PROBLEMS,
     tags=["operations"],
-    opt={"is_public": True},
+    opt={"is_public": True, "is_operators": True},
+    guards=[operators_only],
 )
 async def approve_step(runbook: str, data: SettleRequest, request: AnyRequest) -> RemediationJson:
     return await _settle(runbook, data, request, is_approved=True)
@@ -127,14 +132,14 @@ async def approve_step(runbook: str, data: SettleRequest, request: AnyRequest) -
     summary="End a run whose step waits",
     responses=_PROBLEMS,
     tags=["operations"],
-    opt={"is_public": True},
+    opt={"is_public": True, "is_operators": True},
+    guards=[operators_only],
 )
 async def decline_step(runbook: str, data: SettleRequest, request: AnyRequest) -> RemediationJson:
     return await _settle(runbook, data, request, is_approved=False)
 
 
 async def _settle(runbook: str, wish: SettleRequest, request: AnyRequest, *, is_approved: bool) -> RemediationJson:
-    operators_only(request)
     remediator = node_of(request).remediator
     try:
         await remediator.settle(runbook, wish.run_id, wish.step, by=wish.by, is_approved=is_approved)
