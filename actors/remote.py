@@ -165,8 +165,10 @@ class RayEndpoint:
         try:
             if self._handle is None:
                 self._handle = ray.get_actor(self._name, namespace=NAMESPACE)
-            future = asyncio.wrap_future(getattr(self._handle, method).remote(payload).future())
-            result: bytes = await asyncio.wait_for(future, self._timeout_s if timeout_s is None else timeout_s)
+            # Not wait_for: that of Python 3.11 keeps a cancellation to itself that comes together with the result.
+            async with asyncio.timeout(self._timeout_s if timeout_s is None else timeout_s):
+                future = asyncio.wrap_future(getattr(self._handle, method).remote(payload).future())
+                result: bytes = await future
         except RayTaskError as error:
             self._handle = None
             cause = error.cause if isinstance(error.cause, Exception) else error

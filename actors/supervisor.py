@@ -10,6 +10,7 @@ import msgspec
 
 from actors.payment_shard import Health
 from actors.remote import Hosting, RayEndpoint, kill_host, start_host
+from actors.tasks import end
 from actors.telemetry import Telemetry
 from domain.errors import RetryableError, TerminalError
 
@@ -98,9 +99,7 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Stop watching, then end every host."""
-        for watch in self._watches:
-            watch.cancel()
-        await asyncio.gather(*self._watches, return_exceptions=True)
+        await end(self._watches)
         for name in self._watched:
             kill_host(name)
 

@@ -14,6 +14,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from actors.tasks import end
 from domain.codec import Envelope, Submission, tag_of
 from domain.conversation import AnswerMessage, ErasureRequested, Message, MessageReceived
 from domain.effects import ERRAND_ATTEMPTS_MAX, Effect, RequestEffect, effect_key
@@ -103,10 +104,7 @@ class Answerer:
                 if not await self._try_turn():
                     await self._pause(POLL_S)
         finally:
-            under_way = list(self._under_way.values())
-            for task in under_way:
-                task.cancel()
-            await asyncio.gather(*under_way, return_exceptions=True)
+            await end(self._under_way.values())
 
     async def _try_turn(self) -> bool:
         try:

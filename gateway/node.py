@@ -27,6 +27,7 @@ from actors.payment_shard import new_id, now
 from actors.remote import start_ray, stop_ray
 from actors.router import Router
 from actors.supervisor import Supervisor
+from actors.tasks import end
 from domain.errors import RetryableError, TerminalError
 from domain.settings import NodeSettings
 from domain.sharding import tenant_bucket_of
@@ -382,9 +383,7 @@ class Node:
     async def stop(self) -> None:
         """Stop every part that was started, last first. What was accepted is durable already."""
         self.is_ready = False
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end(self._tasks)
         while self._stops:
             await self._stops.pop()()
         if self._lock is not None:

@@ -19,6 +19,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from actors.payment_shard import now
+from actors.tasks import end
 from domain.settings import NodeSettings
 from domain.watch_settings import ProberSettings
 from gateway.canary import SOURCE, Story, Truth, signed, story
@@ -215,6 +216,5 @@ async def probing(settings: NodeSettings, url: str) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end([task])
         await client.aclose()

@@ -127,7 +127,8 @@ async def serve(
             if lost := lost_parts():
                 _give_up(lost)
             with suppress(TimeoutError):
-                await asyncio.wait_for(stopping.wait(), LOOK_EVERY_S)
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await stopping.wait()
 
 
 def _give_up(lost: list[str]) -> NoReturn:
