@@ -151,21 +151,21 @@ def test_a_question_is_answered_once_though_the_gateway_is_killed_before_the_ans
     index = chatting.pid_of("knowledge-0")
     os.kill(index, signal.SIGSTOP)  # Nothing can be answered, and all else goes on.
     try:
-        assert send(chatting, "105", message={"msg_id": "q_105", "text": QUESTION}).status_code == 200
-        until(lambda: received(chatting, "105"), "the question is in the log")
+        assert send(chatting, "106", message={"msg_id": "q_106", "text": QUESTION}).status_code == 200
+        until(lambda: received(chatting, "106"), "the question is in the log")
         os.kill(chatting.pid, signal.SIGSTOP)
     finally:
         os.kill(index, signal.SIGCONT)
     pid = chatting.pid
     chatting.kill()
     assert not alive(pid)
-    assert answered(chatting, "105") == [], "the kill came after the answer"
+    assert answered(chatting, "106") == [], "the kill came after the answer"
 
     chatting.start()
-    answer: Json = until(lambda: answer_to(chatting, "105", "q_105"), "the question is answered after the start")
+    answer: Json = until(lambda: answer_to(chatting, "106", "q_106"), "the question is answered after the start")
 
     chatting.drained()
-    (recorded,), (record,) = answered(chatting, "105"), given(chatting, "zalo:105")
+    (recorded,), (record,) = answered(chatting, "106"), given(chatting, "zalo:106")
     assert recorded.answer_id == record.answer_id == answer["answer_id"]
     for user in ("101", "102"):
         ids = [each.message_id for each in answered(chatting, user)]
