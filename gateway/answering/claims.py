@@ -41,7 +41,7 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
     """One piece of a text. Which of the other fields is set follows from `kind`.
 
     A date without a year has the year 0. `is_negated` is whether the text denies the concept or that there is such a
-    thing.
+    thing, `is_pointed` whether a noun means what was spoken of just before: `this refund`.
     """
 
     kind: Literal["id", "amount", "date", "number", "noun", "concept", "stop", "break", "doubt"]
@@ -51,6 +51,7 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
     noun: ObjectNoun | None = None
     concept: Concept | None = None
     is_negated: bool = False
+    is_pointed: bool = False
 
 
 _NOUNS: tuple[tuple[ObjectNoun, str], ...] = (
@@ -93,6 +94,7 @@ _CONCEPTS: tuple[tuple[Concept, str], ...] = (
 _NEGATION_RE = re.compile(
     r"(?<!\w)(?:not|never|no|none|nothing|neither|nor|without|cannot|\w+n't|yet to|chưa|không|chẳng|chả)(?!\w)"
 )
+_THIS_RE, _THIS_AFTER_RE = re.compile(r"(?<!\w)(?:this|that) $"), re.compile(r" (?:này|đó)(?!\w)")
 _NEGATION_WORDS = 5
 _NOUN_NEGATION_WORDS = 3
 _MONTHS = {
@@ -197,7 +199,9 @@ def _nouns(text: str) -> Iterator[tuple[int, int, Piece]]:
     for noun, pattern in _NOUNS_COMPILED:
         for match in pattern.finditer(text):
             is_negated = _is_denied(text, match.start(), _NOUN_NEGATION_WORDS)
-            yield match.start(), match.end(), Piece(kind="noun", noun=noun, is_negated=is_negated)
+            start, end = match.span()
+            is_pointed = bool(_THIS_RE.search(text, 0, start) or _THIS_AFTER_RE.match(text, end))
+            yield start, end, Piece(kind="noun", noun=noun, is_negated=is_negated, is_pointed=is_pointed)
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from domain.evidence import PaymentEvidence
@@ -149,6 +149,28 @@ def test_a_part_of_the_money_is_not_all_of_it() -> None:
     assert refused("Payment pi_1 was refunded on 4 March 2026.", REFUND, [REFUNDED]) == "amount"
 
 
+TWO_REFUNDS = known_as(
+    "pi_1",
+    intent("pi_1", "captured"),
+    refund("pi_1", "re_0", "canceled", 1),
+    refund("pi_1", "re_1", "succeeded", 2),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "because"),
+    [
+        ("Refund re_0 was canceled; the money of this refund was not returned. Refund re_1 succeeded.", None),
+        ("Refund re_1 succeeded; this refund was returned. Refund re_0 was canceled.", None),
+        ("Refund re_0 was canceled; the money of this refund was returned. Refund re_1 succeeded.", "status"),
+        ("Refund re_0 was canceled. Refund re_1 succeeded; this refund was not returned.", "status"),
+        ("Refund re_0 was canceled and re_1 succeeded. The money of this refund was not returned.", "status"),
+    ],
+)
+def test_this_refund_is_the_one_spoken_of_just_before(text: str, because: str | None) -> None:
+    assert refused(text, REFUND, [TWO_REFUNDS]) == because
+
+
 QUESTIONS = (
     REFUND,
     "Did my payment go through?",
@@ -191,6 +213,7 @@ def payments(draw: st.DrawFn) -> PaymentEvidence:
 
 
 @given(payments(), st.sampled_from(QUESTIONS))
+@example(TWO_REFUNDS, REFUND)
 def test_the_templates_own_words_always_may_leave(evidence: PaymentEvidence, question: str) -> None:
     composition = composed(question, [evidence])
     assume(composition.stated_payment_ids)
