@@ -28,9 +28,12 @@ lint: setup ## ruff, and what else is asked of code and documents: layers, sizes
 types: setup ## mypy, strict
 	.venv/bin/mypy
 
+# What they write is gone afterwards, and need not wait for a disk where memory can hold it.
+unit: export TMPDIR := $(or $(wildcard /dev/shm),$(TMPDIR),/tmp)
 unit: setup ## the quick tests: no Ray, network or model, and few examples of what is drawn
 	.venv/bin/python -m pytest -m "not model and not stack and not long" --numprocesses auto --hypothesis-profile quick \
-	  --ignore tests/tidy --ignore tests/docs
+	  --dist worksteal --override-ini tmp_path_retention_policy=none \
+	  --ignore tests/tidy --ignore tests/docs --ignore tests/stack
 
 fuzz: setup ## spoilt messages of every source for SECONDS (600)
 	.venv/bin/python -m tests.fuzz $(or $(SECONDS),600)

@@ -21,5 +21,5 @@ pytest_randomly.entrypoint_reseeds = []
 
 # A slow machine is not a bug: the time of a whole test is bounded, that of one example is not.
 settings.register_profile("recount", deadline=None, print_blob=True)
-settings.register_profile("quick", parent=settings.get_profile("recount"), max_examples=25)
+settings.register_profile("quick", parent=settings.get_profile("recount"), max_examples=10)
 settings.load_profile("recount")

@@ -307,6 +307,7 @@ def test_a_tenant_that_has_grown_gets_an_index(node: Node, monkeypatch: pytest.M
     assert node.tenants.generations(TENANT).generations[2].reason == "grown to 12 passages"
 
 
+@pytest.mark.long
 def test_no_more_tenants_stay_open_than_the_settings_say(tmp_path: Path) -> None:
     node = Node(tmp_path, tenants_open_max=3)
     names = [f"tenant-{number}" for number in range(8)]

@@ -59,6 +59,7 @@ def test_a_build_that_was_killed_anywhere_is_gone_on_with(
     node.close()
 
 
+@pytest.mark.long
 def test_every_crash_point_is_passed_by_a_build(tmp_path: Path) -> None:
     """A crash at a point that nothing passes would prove nothing."""
     node = Node(tmp_path)

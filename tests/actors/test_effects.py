@@ -339,6 +339,7 @@ async def test_an_effect_that_has_ended_wakes_the_loop(world: World) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
+@pytest.mark.long
 async def test_what_was_performed_further_on_in_a_long_log_is_not_performed_again(world: World) -> None:
     notify = Provider()
     runner = world.runner({"notify": notify})

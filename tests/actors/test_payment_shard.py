@@ -31,6 +31,7 @@ def sighting() -> Submission:
     return Submission(stream=stream_id("webhook", TENANT, "stripe/evt_9"), command=seen)
 
 
+@pytest.mark.long
 def test_a_shard_on_sqlite_does_not_wait_for_the_driver_of_postgresql(tmp_path: Path) -> None:
     program = (
         "import sys; from actors.log import log_at; import actors.payment_shard, actors.index_shard; "

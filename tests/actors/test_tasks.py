@@ -7,7 +7,8 @@ import pytest
 from actors import tasks
 
 
-async def test_a_task_that_swallows_a_cancellation_still_ends() -> None:
+async def test_a_task_that_swallows_a_cancellation_still_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks, "AGAIN_S", 0.01)
     swallowed = 0
 
     async def stubborn() -> None:

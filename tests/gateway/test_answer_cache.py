@@ -142,6 +142,7 @@ STEPS = st.lists(
 )
 
 
+@pytest.mark.long
 @given(STEPS)
 @settings(max_examples=150)
 def test_a_hit_is_never_older_than_a_change(steps: list[tuple[str, object, object]]) -> None:

@@ -131,6 +131,7 @@ async def test_what_says_something_else_is_not_said(
     assert [(each["event"], each["reason"]) for each in logs] == [("composition_fell_back", because)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("says", "because"),
     [

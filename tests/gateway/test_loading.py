@@ -95,6 +95,7 @@ async def test_a_folder_is_loaded_once_and_what_changed_is_sent_again(folder: Pa
     assert [(each.published, each.unchanged) for each in (first, second, third)] == [(2, 0), (0, 2), (1, 1)]
 
 
+@pytest.mark.long
 async def test_a_run_that_was_ended_goes_on(folder: Path) -> None:
     for number in range(40):
         (folder / f"more-{number:02}.txt").write_text(f"Text {number}")

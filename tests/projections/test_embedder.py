@@ -68,6 +68,7 @@ def assert_unit_vectors(vectors: Vectors, count: int) -> None:
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1.0, atol=1e-5)
 
 
+@pytest.mark.long
 def test_importing_the_module_loads_no_model_library() -> None:
     heavy = "torch transformers sentence_transformers onnxruntime tokenizers chromadb".split()
     program = (

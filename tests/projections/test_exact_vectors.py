@@ -88,6 +88,7 @@ def test_what_changes_is_known_at_once(store: KnowledgeStore) -> None:
     assert versions(store) == [("parking", 1), ("refunds", 4)]
 
 
+@pytest.mark.long
 def test_whatever_was_deleted_before_what_is_published_is_found_at_once(store: KnowledgeStore) -> None:
     rng = random.Random(5)
     versions_of: dict[str, int] = {}

@@ -78,6 +78,7 @@ async def test_a_phase_that_cannot_begin_does_nothing() -> None:
     assert clock_s() <= 3
 
 
+@pytest.mark.long
 async def test_a_phase_that_does_not_end_in_time_says_what_is_missing() -> None:
     done: list[str] = []
 

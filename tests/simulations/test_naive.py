@@ -54,6 +54,7 @@ def test_arrival_order_without_disorder_gets_none_wrong(seed: int) -> None:
     assert counts["created_not_before"] == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", SEEDS)
 def test_every_pipeline_gets_payments_wrong_under_disorder(seed: int) -> None:
     traffic = generate(seed=seed, payments=300, start=NOON)

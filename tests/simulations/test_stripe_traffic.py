@@ -221,6 +221,7 @@ def test_five_thousand_events_take_less_than_a_second() -> None:
     assert len(traffic.events) > 5_000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", SEEDS)
 def test_our_fold_over_all_facts_in_any_order_equals_the_truth(seed: int) -> None:
     traffic = generate(seed=seed, payments=300, start=NOON)

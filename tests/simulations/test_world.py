@@ -89,6 +89,7 @@ def test_a_seed_gives_the_same_run_in_every_process_whatever_its_hashes_are() ->
     assert len(traces) == 1
 
 
+@pytest.mark.long
 def test_other_choices_give_another_run() -> None:
     assert len({ran(seed).trace for seed in range(3)}) == 3
 
@@ -155,6 +156,7 @@ def test_a_failing_run_is_made_shorter_and_breaks_the_same() -> None:
     assert len(short.options.rates) < len(failed.options.rates)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("regression", KEPT, ids=lambda regression: f"seed {regression.seed}")
 def test_a_seed_that_found_something_once_stays_clean(regression: Regression) -> None:
     choices = seeded(regression.seed, regression.schedule)
@@ -163,6 +165,7 @@ def test_a_seed_that_found_something_once_stays_clean(regression: Regression) ->
     assert simulate(regression.options, choices).violations == []
 
 
+@pytest.mark.long
 def test_the_seeds_of_a_task_come_back_as_bytes() -> None:
     [checked] = json.loads(msgspec.json.encode(msgspec.msgpack.decode(check_seeds([8], 200))))
 

@@ -35,6 +35,7 @@ async def test_a_bundle_is_replayed_to_the_state_that_it_names(world: World, tmp
         assert (done.state, done.position, done.events) == (manifest.state, world.head(), manifest.events)
 
 
+@pytest.mark.long
 async def test_the_whole_log_as_a_bundle_comes_to_the_state_of_the_log(world: World, tmp_path: Path) -> None:
     """Nothing personal is in it but the address in the question, so that is asked away first."""
     clean = replayed(world, tmp_path / "clean", 12)
@@ -119,6 +120,7 @@ async def test_every_sentence_of_the_story_cites_events_that_are_in_the_bundle(w
     assert "refunds.re_1.status: succeeded -> failed" in text
 
 
+@pytest.mark.long
 async def test_a_bundle_is_never_written_over(world: World, tmp_path: Path) -> None:
     written(world, tmp_path / "bundle.zip")
 

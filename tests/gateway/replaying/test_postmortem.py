@@ -154,6 +154,7 @@ def test_the_pictures_are_in_the_page_and_beside_it(bundle: Path) -> None:
     assert "<table>" in page
 
 
+@pytest.mark.long
 def test_without_samples_it_tells_what_the_log_knows(incident: World, tmp_path: Path) -> None:
     out = written(incident, tmp_path / "bundle", incidents([]))
     text = (out / "postmortem.md").read_text()

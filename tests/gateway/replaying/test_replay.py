@@ -145,6 +145,7 @@ async def test_a_time_is_the_last_position_before_anything_later(world: World, t
         replayed(world, tmp_path / "early", Moment(at=NOON))
 
 
+@pytest.mark.long
 async def test_a_clock_that_went_back_does_not_bring_in_what_was_recorded_later(tmp_path: Path) -> None:
     recorder = new_log(tmp_path)
     times = iter([NOON, NOON + timedelta(seconds=9), NOON + timedelta(seconds=1)])

@@ -19,6 +19,7 @@ def invoke(*arguments: object) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+@pytest.mark.long
 async def test_a_past_is_made_where_it_is_wanted(world: World, tmp_path: Path) -> None:
     code, out, err = invoke("replay", "--to", 9, "--data", world.directory, "--into", tmp_path / "past")
 

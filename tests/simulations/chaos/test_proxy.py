@@ -7,6 +7,8 @@ import pytest
 
 from simulations.chaos.proxy import FAIR, Proxy, Weather
 
+pytestmark = pytest.mark.long
+
 HOST = "127.0.0.1"
 
 

@@ -16,6 +16,8 @@ from simulations.chaos.processes import process
 from simulations.chaos.trial import Trial, TrialResult, too_far
 from simulations.chaos.undo import UndoJournal
 
+pytestmark = pytest.mark.long
+
 TRUE = {"type": "process", "path": "true"}
 FALSE = {"type": "process", "path": "false"}
 
@@ -90,7 +92,7 @@ async def test_a_fault_that_bites_is_held_and_taken_back(
     assert result.struck_at_s is not None
     assert result.healed_at_s is not None
     assert result.healed_at_s - result.struck_at_s >= 0.3
-    assert state(victim) == "S"
+    assert state(victim) != "T"
     assert journal.outstanding == []
     assert (tmp_path / "rolled-back").exists()
 
@@ -130,7 +132,8 @@ async def test_a_trial_that_goes_too_far_is_aborted_and_taken_back(
 ) -> None:
     result = await run(tmp_path, journal, fault(victim, "pause", hold_s=30), abort_if={"lasts_s_above": 0.2})
 
-    assert (result.status, state(victim)) == ("aborted", "S")
+    assert result.status == "aborted"
+    assert state(victim) != "T"
 
 
 async def test_files_are_exhausted_only_where_the_next_one_would_be_refused(

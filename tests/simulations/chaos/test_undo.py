@@ -19,6 +19,8 @@ from simulations.chaos.runner import undo_forgotten
 from simulations.chaos.undo import End, Limit, Remove, Resume, UndoJournal, Zero, clean_up, journals, watched
 from simulations.chaos.watchdog import Watchdog
 
+pytestmark = pytest.mark.long
+
 # A runner that injects a fault into a process and is then killed in the middle of it.
 RUNNER = """
 import asyncio, pathlib, sys
