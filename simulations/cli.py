@@ -101,6 +101,22 @@ def bench_ask(
     _report(figures, "1,500 cached questions/s with p95 below 100 ms", json)
 
 
+@bench.command("mixed")
+def bench_mixed(
+    per_second: Annotated[float, typer.Option("--rate", min=1, help="webhooks and questions per second")] = 1_000,
+    seconds: Annotated[float, typer.Option(min=3, help="how long")] = 30,
+    json: Json = None,
+) -> None:
+    """Webhooks in and questions out at the same time, and the provider's books when all is visible."""
+    from simulations.bench_mixed import bench_mixed
+
+    with one_line_errors():
+        figures = run(lambda: bench_mixed(per_second, seconds, _say))
+    for sentence in figures.missed:
+        talk.print(f"missed: {sentence}", style="red", markup=False, highlight=False, soft_wrap=True)
+    _report(figures, "1,000 webhooks/s durable in 250 ms and 1,000 answers/s in 100 ms at p95, none wrong", json)
+
+
 @bench.command("promotion")
 def bench_promotion(
     documents: Annotated[int, typer.Option(min=100, help="how many documents the generation has")] = 2_000,

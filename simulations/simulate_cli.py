@@ -139,6 +139,53 @@ def incident(
         raise typer.Exit(1)
 
 
+@simulate.command("capstone")
+def capstone(
+    out: Annotated[Path, typer.Option("--out", help="an empty directory for the report")] = Path("capstone"),
+    seed: Annotated[int | None, typer.Option("--seed", help="of the incident")] = None,
+    rate: Annotated[float, typer.Option("--rate", min=1, help="webhooks and questions per second")] = 1_000,
+    trials: Annotated[int, typer.Option("--trials", min=1, help="of each chaos experiment")] = 1,
+    score_min: Annotated[float, typer.Option("--score-min", help="what the chaos suite must come to")] = 90.0,
+) -> None:
+    """Everything once: this machine, the flows, load, an incident and every fault, with a report; about 15 minutes.
+
+    Exits 1 if a target was missed.
+    """
+    from simulations.capstone import StageResult, run_capstone, stages
+    from simulations.capstone_report import page
+    from simulations.incident_plan import SEED
+
+    with one_line_errors():
+        if out.exists() and any(out.iterdir()):
+            raise TerminalError(f"--out {str(out)!r} is not empty; name another directory")
+        out.mkdir(parents=True, exist_ok=True)
+        wanted = stages(seed=SEED if seed is None else seed, rate=rate, trials=trials, score_min=score_min)
+        columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
+        with Progress(*columns, console=talk, transient=True) as progress:
+            task = progress.add_task("", total=len(wanted))
+
+            def tell(result: StageResult) -> None:
+                progress.advance(task)
+                found, style = (f"missed: {result.missed}", "red") if result.missed else ("passed", "green")
+                said = f"{result.name}: {found}, {result.took_s:.0f} s"
+                talk.print(said, style=style, markup=False, soft_wrap=True)
+
+            report = run(
+                lambda: run_capstone(
+                    wanted,
+                    out.resolve(),
+                    on_stage=lambda stage: progress.update(task, description=stage.title),
+                    on_line=lambda line: progress.console.print(line, style="dim", markup=False, highlight=False),
+                    on_result=tell,
+                )
+            )
+        (out / "index.html").write_text(page(report))
+        (out / "figures.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    talk.print(f"report in {out / 'index.html'}, {report.took_s / 60:.1f} minutes", markup=False, highlight=False)
+    if not report.meets_target:
+        raise typer.Exit(1)
+
+
 def _known(mechanism: str) -> str:
     from simulations.removals import REMOVALS
 

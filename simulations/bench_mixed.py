@@ -1,0 +1,209 @@
+"""`recount bench mixed`: webhooks come in and questions go out at the same time, each at a steady rate, on one node."""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gateway.bus import Outgoing, Publisher, connect, ingest_subject
+from simulations.bench_stack import API_KEY, SECRET, TENANT, Running, stack
+from simulations.client import GatewayClient
+from simulations.disorder import deliveries
+from simulations.http_load import percentile, request_bytes
+from simulations.steady_load import Answered, SteadyLoad, Times, times_of
+from simulations.stripe_traffic import Traffic, generate
+from simulations.truth import differences
+
+SEED = 23
+# Of the payments that are asked about nothing new is heard during the run; of the others everything is.
+ASKED_PAYMENTS, DELIVERIES_PER_PAYMENT = 500, 6
+NEW_QUESTION_SHARE = 0.01
+CHECKED_PAYMENTS = 300
+TICK_S = 0.02
+TARGET_QUESTION_P95_MS = 100
+TARGET_TAKEN_P95_MS = 250
+TARGET_VISIBLE_P95_S = 1.0
+
+
+class MixedReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Both at once.
+
+    `taken` is from when a webhook was due until it was durable in the stream, `visible_p95_s` from recorded to visible;
+    `answers_p95_ms` has each second's. `wrong` says where a payment differs from the provider's books afterwards.
+    """
+
+    messages_per_second: float
+    questions_per_second: float
+    messages: int
+    taken: Times
+    answers: Times
+    answers_p95_ms: list[float]
+    visible_p95_s: float
+    drained_s: float
+    checked: int
+    wrong: list[str]
+    missed: list[str]
+    meets_target: bool
+
+
+async def bench_mixed(per_second: float, seconds: float, say: Callable[[str], None]) -> MixedReport:
+    """Webhooks of simulated traffic in disorder over NATS, and Zipf-repeated questions over HTTP, `per_second` each."""
+    start = datetime.now(UTC) - timedelta(weeks=16)
+    known = generate(seed=SEED, payments=ASKED_PAYMENTS, start=start)
+    coming = generate(
+        seed=SEED + 1, payments=max(round(per_second * seconds / DELIVERIES_PER_PAYMENT), 100), start=start
+    )
+    async with (
+        stack() as running,
+        GatewayClient(running.http_url, tenant=TENANT, api_key=API_KEY, secret=SECRET) as client,
+    ):
+        say(f"feeding {len(known.truth)} payments and asking about each once")
+        await client.deliver(deliveries(known, seed=SEED))
+        await client.drained()
+        asked = [payment_id for payment_id in known.truth if payment_id.startswith("pi_")]
+        for payment_id in asked:
+            await client.ask(_question(payment_id))
+        say(f"{per_second:g} webhooks/s in and {per_second:g} questions/s out, {seconds:g} s")
+        taken, answered = await _both(running, coming, asked, per_second=per_second, seconds=seconds)
+        ended_s = time.perf_counter()
+        await client.drained()
+        drained_s = time.perf_counter() - ended_s
+        freshness = await client.get(f"/v1/{TENANT}/freshness")
+        wrong = await _wrong(client, coming)
+    return _report(
+        taken,
+        answered,
+        per_second=per_second,
+        visible_p95_s=freshness["projections"]["payments"]["p95_s"] or 0.0,
+        drained_s=drained_s,
+        wrong=wrong,
+    )
+
+
+async def _both(
+    running: Running, coming: Traffic, asked: Sequence[str], *, per_second: float, seconds: float
+) -> tuple[list[Answered], list[Answered]]:
+    """When each webhook was durable, and what was answered."""
+    at = urlsplit(running.http_url)
+    assert at.hostname is not None, f"{running.http_url} names no host"
+    assert at.port is not None, f"{running.http_url} names no port"
+    load = SteadyLoad(at.hostname, at.port, _requests(at.netloc, asked), per_second=per_second)
+    bodies = [each.event.body for each in deliveries(coming, seed=SEED)]
+    asking = asyncio.create_task(load.run())
+    try:
+        taken = await _publish(running.nats_url, bodies[: round(per_second * seconds)], per_second)
+        # What is left of a payment's webhooks comes as well, so that the books are what the node should say.
+        rest = await _publish(running.nats_url, bodies[round(per_second * seconds) :], per_second)
+    finally:
+        load.stop()
+        await asking
+    return taken + rest, load.answered
+
+
+async def _publish(nats_url: str, bodies: Sequence[bytes], per_second: float) -> list[Answered]:
+    """Publish at the rate; a message that the server does not take ends the run, because nothing may be lost."""
+    client = await connect(nats_url, name="bench")
+    publisher = Publisher(client)
+    subject = ingest_subject(TENANT, "stripe")
+    taken: list[Answered] = []
+
+    async def publish(body: bytes, due_s: float) -> None:
+        await publisher.publish(Outgoing(subject, body, {}))
+        taken.append(Answered(due_s=due_s, took_s=time.perf_counter() - due_s, status=202, body=b""))
+
+    try:
+        first_s = time.perf_counter()
+        async with asyncio.TaskGroup() as publishing:
+            for number, body in enumerate(bodies):
+                due_s = first_s + number / per_second
+                if due_s - time.perf_counter() > TICK_S:
+                    await asyncio.sleep(due_s - time.perf_counter())
+                publishing.create_task(publish(body, due_s))
+    finally:
+        await client.close()
+    return taken
+
+
+def _question(payment_id: str) -> str:
+    return f"Where is my refund for {payment_id}?"
+
+
+def _requests(host: str, payments: Sequence[str]) -> Callable[[], bytes]:
+    """Questions by Zipf's law, and now and then one that nobody asked before."""
+    rng = random.Random(SEED)
+    weights = list(accumulate(1 / rank for rank in range(1, len(payments) + 1)))
+    asked = 0
+
+    def next_request() -> bytes:
+        nonlocal asked
+        asked += 1
+        question = _question(rng.choices(payments, cum_weights=weights)[0])
+        if rng.random() < NEW_QUESTION_SHARE:
+            question += f" This is my question number {asked}."
+        headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
+        return request_bytes("POST", host, f"/v1/{TENANT}/ask", headers, msgspec.json.encode({"question": question}))
+
+    return next_request
+
+
+async def _wrong(client: GatewayClient, traffic: Traffic) -> list[str]:
+    """Where a sample of the payments differs from the provider's books."""
+    found: list[str] = []
+    for payment_id in random.Random(SEED).sample(sorted(traffic.truth), min(CHECKED_PAYMENTS, len(traffic.truth))):
+        view = await client.payment(payment_id)
+        found += differences(traffic.truth[payment_id], view) if view else [f"{payment_id}: is not known"]
+    return found
+
+
+def _report(
+    taken: Sequence[Answered],
+    answered: Sequence[Answered],
+    *,
+    per_second: float,
+    visible_p95_s: float,
+    drained_s: float,
+    wrong: list[str],
+) -> MixedReport:
+    messages, answers = times_of(taken), times_of(answered)
+    lasted_s = max(each.due_s for each in taken) - min(each.due_s for each in taken)
+    asked_s = max(each.due_s + each.took_s for each in answered) - min(each.due_s for each in answered)
+    rate_in, rate_out = (len(taken) - 1) / lasted_s, (len(answered) - answers.failed) / asked_s
+    missed = [
+        sentence
+        for is_missed, sentence in (
+            (rate_out < 0.95 * per_second, f"{rate_out:.0f} questions/s were answered of {per_second:g}"),
+            (answers.failed > 0, f"{answers.failed} questions were not answered"),
+            (answers.p95_ms >= TARGET_QUESTION_P95_MS, f"an answer took {answers.p95_ms:g} ms at p95"),
+            (messages.p95_ms >= TARGET_TAKEN_P95_MS, f"a webhook was durable after {messages.p95_ms:g} ms at p95"),
+            (visible_p95_s >= TARGET_VISIBLE_P95_S, f"a fact was visible after {visible_p95_s:g} s at p95"),
+            (bool(wrong), f"{len(wrong)} differences from the provider's books, the first: {(wrong or [''])[0]}"),
+        )
+        if is_missed
+    ]
+    return MixedReport(
+        messages_per_second=round(rate_in, 1),
+        questions_per_second=round(rate_out, 1),
+        messages=len(taken),
+        taken=messages,
+        answers=answers,
+        answers_p95_ms=_each_second(answered),
+        visible_p95_s=visible_p95_s,
+        drained_s=round(drained_s, 2),
+        checked=CHECKED_PAYMENTS,
+        wrong=wrong[:20],
+        missed=missed,
+        meets_target=not missed,
+    )
+
+
+def _each_second(answered: Sequence[Answered]) -> list[float]:
+    first_s = min(each.due_s for each in answered)
+    seconds: dict[int, list[float]] = {}
+    for each in answered:
+        seconds.setdefault(int(each.due_s - first_s), []).append(each.took_s)
+    return [round(percentile(sorted(seconds.get(number, [])), 0.95) * 1000, 1) for number in range(max(seconds) + 1)]
