@@ -223,6 +223,8 @@ class Index:
             raise
 
     def _turn(self, projection: Projection, of: _Projection) -> Turn:
+        # Whoever does not own this any more opens no tenant: that would take it from its owner.
+        of.checkpoint.position()
         step = of.projector.run_once()
         # Told before anything else can fail: what changed and is not told would stay in the caches.
         self._changes.reached(
@@ -279,7 +281,13 @@ class Index:
         """
         if self.fenced is not None:
             raise self.fenced
-        queries = _queries.decode(batch)
+        try:
+            return self._query(_queries.decode(batch))
+        except FencedError as error:
+            self._fenced = error
+            raise
+
+    def _query(self, queries: Sequence[AnyQuery]) -> bytes:
         found: list[AnyFound | None] = [self._look_up(query) for query in queries]
         gathers = {
             index: query for index, query in enumerate(queries) if isinstance(query, Gather) and found[index] is None

@@ -1,7 +1,8 @@
 """A tenant's SQLite file in one generation: checkpoint and parked events beside what a projection keeps.
 
 One process owns the file, the last one that opened it: it may remember what the file holds, and whoever owned it
-before can write no more. Several threads of the owner may use it, one at a time.
+before can write no more, and is told so when it asks how far the file is. Several threads of the owner may use it, one
+at a time.
 """
 
 import sqlite3
@@ -105,7 +106,7 @@ class Store:
         with self._lock:
             self._connection.execute("BEGIN IMMEDIATE")
             try:
-                self._check_owner()
+                self._check_owner(*self._connection.execute("SELECT epoch FROM owner").fetchone())
                 yield self._connection
                 self._connection.execute("UPDATE checkpoint SET position=? WHERE position<?", (position, position))
                 self._connection.execute("COMMIT")
@@ -114,15 +115,20 @@ class Store:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def _check_owner(self) -> None:
-        [current] = self._connection.execute("SELECT epoch FROM owner").fetchone()
+    def _check_owner(self, current: int) -> None:
         if current != self._epoch:
             raise FencedError(str(self._path), held=self._epoch, current=current)
 
     def position(self) -> int:
-        """The last log position that is applied."""
+        """The last log position that is applied.
+
+        Raises:
+            FencedError: another process has opened the file since. What it applied, nobody here would tell of.
+        """
         with self.reading() as connection:
-            return int(connection.execute("SELECT position FROM checkpoint").fetchone()[0])
+            position, current = connection.execute("SELECT position, epoch FROM checkpoint, owner").fetchone()
+        self._check_owner(current)
+        return int(position)
 
     def is_parked(self, stream: str) -> bool:
         """Whether an earlier event of the stream could not be applied, so that later ones wait behind it."""
