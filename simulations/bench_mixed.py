@@ -24,8 +24,9 @@ SEED = 23
 ASKED_PAYMENTS, DELIVERIES_PER_PAYMENT = 500, 6
 NEW_QUESTION_SHARE = 0.01
 CHECKED_PAYMENTS = 300
-TICK_S = 0.02
-TARGET_QUESTION_P95_MS = 100
+TICK_S = 0.005
+# The objective of answer latency (ops/slo/answer-latency.yml); the others are what a customer would not notice.
+TARGET_ANSWER_P99_MS = 500
 TARGET_TAKEN_P95_MS = 250
 TARGET_VISIBLE_P95_S = 1.0
 
@@ -121,9 +122,10 @@ async def _publish(nats_url: str, bodies: Sequence[bytes], per_second: float) ->
         async with asyncio.TaskGroup() as publishing:
             for number, body in enumerate(bodies):
                 due_s = first_s + number / per_second
-                if due_s - time.perf_counter() > TICK_S:
-                    await asyncio.sleep(due_s - time.perf_counter())
-                publishing.create_task(publish(body, due_s))
+                if (ahead_s := due_s - time.perf_counter()) > TICK_S:
+                    await asyncio.sleep(ahead_s)
+                # A timer has no finer grain than a tick: what goes out before it is due is due then.
+                publishing.create_task(publish(body, min(due_s, time.perf_counter())))
     finally:
         await client.close()
     return taken
@@ -178,7 +180,7 @@ def _report(
         for is_missed, sentence in (
             (rate_out < 0.95 * per_second, f"{rate_out:.0f} questions/s were answered of {per_second:g}"),
             (answers.failed > 0, f"{answers.failed} questions were not answered"),
-            (answers.p95_ms >= TARGET_QUESTION_P95_MS, f"an answer took {answers.p95_ms:g} ms at p95"),
+            (answers.p99_ms >= TARGET_ANSWER_P99_MS, f"an answer took {answers.p99_ms:g} ms at p99"),
             (messages.p95_ms >= TARGET_TAKEN_P95_MS, f"a webhook was durable after {messages.p95_ms:g} ms at p95"),
             (visible_p95_s >= TARGET_VISIBLE_P95_S, f"a fact was visible after {visible_p95_s:g} s at p95"),
             (bool(wrong), f"{len(wrong)} differences from the provider's books, the first: {(wrong or [''])[0]}"),
