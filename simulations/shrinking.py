@@ -66,8 +66,21 @@ def shrink(
     def runs(draw: Callable[[st.SearchStrategy[int]], int]) -> Shrunk:
         if time.monotonic() > until_s:
             reject()
-        choices = drawn_by(lambda limit: draw(st.integers(0, limit - 1)))
-        return Shrunk(options=options, outcome=simulate(options, choices, wiring), choices=choices.made)
+        ended: list[BaseException] = []
+
+        def choose(limit: int) -> int:
+            try:
+                return draw(st.integers(0, limit - 1))
+            except BaseException as error:
+                ended.append(error)
+                raise
+
+        choices = drawn_by(choose)
+        outcome = simulate(options, choices, wiring)
+        if ended:
+            # Hypothesis gave no more choices to some task of the world, which took that for a failure of its own.
+            raise ended[0]
+        return Shrunk(options=options, outcome=outcome, choices=choices.made)
 
     def is_shorter(run: Shrunk) -> bool:
         is_found = breaks_the_same(run.outcome)

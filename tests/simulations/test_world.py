@@ -152,6 +152,7 @@ def test_a_failing_run_is_made_shorter_and_breaks_the_same() -> None:
     short = shrink(failed.seed, failed.schedule, failed.options, wiring_of(without), within_s=5)
 
     assert invariants(short.outcome.violations) & invariants(failed.violations)
+    assert not any("StopTest" in each for each in short.outcome.violations), "what ends a run is no failure of it"
     assert len(short.outcome.story) < len(failed.story)
     assert len(short.options.rates) < len(failed.options.rates)
 
