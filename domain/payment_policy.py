@@ -151,11 +151,14 @@ _RETURNING = frozenset({"pending", "requires_action", "succeeded"})
 
 
 def _read_or_ask(progress: Progress, reason: EscalationReason) -> Step | None:
-    """Read the provider, or, where that was done, ask a person, once."""
+    """Read the provider, or, where that was done, ask a person, once.
+
+    Whoever was asked about something else is not asked about this as well, and may be spared both: it is read.
+    """
+    if not progress.is_read and progress.escalation != reason:
+        return _READ
     if progress.escalation:
         return None
-    if not progress.is_read:
-        return _READ
     return Escalate(reason="provider_unreadable" if progress.is_unreadable else reason)
 
 

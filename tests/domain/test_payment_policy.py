@@ -256,6 +256,25 @@ def test_a_contradiction_that_remains_goes_to_a_person_once_and_is_overtaken_by_
     assert last(story.tell(RecordFact(fact=captured(9)))) == PaymentSettled(result="ended")
 
 
+def test_a_contradiction_is_read_although_a_person_is_asked_about_something_else_and_may_settle_that() -> None:
+    story = timed_out(Policy(on_timeout="refund", waits_max=0))
+    assert last(story.done()) == PaymentEscalated(number=1, reason="unconfirmed")
+
+    story.tell(RecordFact(fact=fact("e1", "intent", "captured", 700, captured_minor=4900)))
+    assert kinds(story.tell(RecordFact(fact=fact("e2", "intent", "canceled", 700)))) == ["pull"]
+    assert last(story.done(reading("canceled", 702))) == PaymentSettled(result="compensated")
+
+
+def test_a_contradiction_that_cannot_be_read_stays_with_the_person_who_is_asked_already() -> None:
+    story = timed_out(Policy(on_timeout="refund", waits_max=0))
+    story.done()
+    story.tell(RecordFact(fact=fact("e1", "intent", "captured", 700, captured_minor=4900)))
+    story.tell(RecordFact(fact=fact("e2", "intent", "canceled", 700)))
+
+    assert story.gave_up("it answers 401")[1:] == []
+    assert story.state.progress.escalation == "unconfirmed"
+
+
 def test_facts_that_agree_lead_to_nothing_more() -> None:
     story = Story(is_started=False)
 
