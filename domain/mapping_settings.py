@@ -2,18 +2,13 @@
 
 from typing import Literal
 
-import msgspec
-
 from domain.fact import ObjectKind
 from domain.ids import SOURCE_RE
 from domain.lifecycle import STATUSES
+from domain.settings_base import Settings
 
 DECIMALS_MAX = 12
 TIME_FORMATS = ("rfc3339", "s", "ms", "us", "ns")
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
 
 
 class FieldSettings(Settings, frozen=True, kw_only=True):

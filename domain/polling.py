@@ -9,11 +9,12 @@ import msgspec
 from domain.errors import Rejection
 from domain.ids import Category
 from domain.message import Command, Event
+from domain.settings_base import Settings
 
 LOCAL_URLS = tuple(f"http://{host}{end}" for host in ("127.0.0.1", "localhost", "[::1]") for end in (":", "/"))
 
 
-class PollSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PollSettings(Settings, frozen=True, kw_only=True):
     """An API that is read at intervals, beside or in the place of webhooks: docs/sources/polling.md.
 
     Args:

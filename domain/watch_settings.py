@@ -2,16 +2,11 @@
 
 from typing import Literal
 
-import msgspec
-
 from domain.ids import TENANT_RE
+from domain.settings_base import Settings
 
 TIME_SCALE_MAX = 10_000
 OPERATOR_KEY_CHARS_MIN = 16
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    pass
 
 
 class SloSettings(Settings, frozen=True, kw_only=True):

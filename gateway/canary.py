@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from domain.errors import TerminalError
-from domain.settings import NodeSettings, SourceSettings, TenantSettings
+from domain.settings import NodeSettings
+from domain.tenant_settings import SourceSettings, TenantSettings
 
 SOURCE = "stripe"
 CURRENCY = "EUR"

@@ -22,7 +22,7 @@ from domain.ids import is_object_id, stream_id
 from domain.message import Accepted, Failed, Rejected, Reply, Trace, Unchanged
 from domain.payment_policy import OnTimeout, Policy
 from domain.payment_saga import Resolution, ResolveEscalation, StartPayment
-from domain.settings import PolicySettings, TenantSettings
+from domain.tenant_settings import PolicySettings, TenantSettings
 from gateway.bus import ACK_WAIT_S, Pull, acknowledge, make_stream
 from gateway.intake import CORRELATION_HEADER
 

@@ -24,7 +24,7 @@ from domain.fact import RecordedFact
 from domain.ids import stream_id
 from domain.message import Accepted, Failed, Rejected, Reply, Trace
 from domain.payment import PaymentView, view
-from domain.settings import TenantSettings
+from domain.tenant_settings import TenantSettings
 from gateway.answering.correcting import correction, reinstatement
 from gateway.conversations import REPLY_WITHIN
 from gateway.http.correction_views import CorrectionJson, ReinstatedJson, correction_json, reinstated_json

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from hashlib import sha256
 
-from domain.settings import TenantSettings
+from domain.tenant_settings import TenantSettings
 
 
 class Credentials:

@@ -17,8 +17,9 @@ from nats.aio.msg import Msg
 from actors.payment_shard import ROLE, Health
 from actors.remote import RayEndpoint
 from actors.router import Dispatch, Router
-from domain.settings import BATCH_MAX, QuarantineSettings, TenantSettings
+from domain.settings import BATCH_MAX, QuarantineSettings
 from domain.sharding import tenant_bucket_of
+from domain.tenant_settings import TenantSettings
 from gateway.bus import ACK_WAIT_S, acknowledge, connect, keep_waiting, stream_sequence
 from gateway.intake import Incoming, Intake, Item, Settled
 from gateway.lanes import Lanes

@@ -127,7 +127,7 @@ class Node:
         self._prepare_data()
         await self._start_bus()
         self._on_progress("embedding model")
-        model = await asyncio.to_thread(ensure_model)
+        model = await asyncio.to_thread(ensure_model, self.settings.index.precision)
         self._on_progress("ray")
         start_ray(self.settings.ray.address)
         self._stops.append(_in_thread(stop_ray))

@@ -21,7 +21,7 @@ from domain.errors import RetryableError, TerminalError
 from domain.ids import StreamId, is_object_id, stream_id
 from domain.message import Failed, Rejected, Reply, Trace
 from domain.polling import AdvanceCursor, Poll, PollDecider, PollSettings
-from domain.settings import TenantSettings
+from domain.tenant_settings import TenantSettings
 from gateway.bus import Outgoing, ingest_subject
 from gateway.intake import CORRELATION_HEADER
 from gateway.polling_http import Asker, CursorLostError

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from domain.settings import LimitSettings, TenantSettings
+from domain.tenant_settings import LimitSettings, TenantSettings
 
 
 class TokenBucket:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 import msgspec
 
 from domain.errors import RetryableError
-from domain.settings import TenantSettings
+from domain.tenant_settings import TenantSettings
 from projections.delays import Delays
 
 ANSWER_TIMEOUT_S = 1.0

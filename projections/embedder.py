@@ -11,13 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from hashlib import blake2b, file_digest, sha256
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from domain.errors import TerminalError
+from domain.settings import Precision
 
 Vectors = NDArray[np.float32]
 
@@ -36,6 +37,8 @@ MANIFEST_FILE = "manifest.json"
 # that. So a text joins a run if it wastes fewer tokens on padding than a run of its own would cost.
 _TEXTS_PER_RUN_MAX = 64
 _TOKENS_PER_RUN_MAX = 512
+# Less than this is not worth a run, and a thread, of its own.
+_TOKENS_PER_RUN_MIN = 32
 _PADDING_TOKENS_MAX = 7
 # Tokenizing a megabyte takes a second, and the model reads 256 tokens of it.
 _CHARS_READ_MAX = 16_384
@@ -58,7 +61,12 @@ class ModelManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     weights_sha256: str
     files: Mapping[str, str]
-    precision: Literal["fp32", "int8"] = "fp32"
+    precision: Precision = "fp32"
+
+
+def name_of(precision: Precision) -> str:
+    """The name of the space that the vectors of this precision are in."""
+    return NAME if precision == "fp32" else f"{NAME}/{precision}"
 
 
 def sha256_of(path: Path) -> str:
@@ -80,8 +88,7 @@ class Embedder:
     """
 
     def __init__(self, model_dir: Path, threads: int = 1) -> None:
-        precision = _check_model(model_dir).precision
-        self.name = NAME + ("" if precision == "fp32" else f"/{precision}")
+        self.name = name_of(_check_model(model_dir).precision)
         import onnxruntime  # noqa: PLC0415 - takes most of a second; whoever only names the model does not wait
         from tokenizers import Tokenizer  # noqa: PLC0415 - as above
 
@@ -96,13 +103,14 @@ class Embedder:
         self._tokenizer = Tokenizer.from_file(str(model_dir / TOKENIZER_FILE))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(TOKENS_MAX)
+        self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="embed") if threads > 1 else None
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """One unit vector per text, in order. Of a long text the first `TOKENS_MAX` tokens count."""
         vectors = np.empty((len(texts), DIMENSIONS), dtype=np.float32)
         tokens = [self._tokenizer.encode(text[:_CHARS_READ_MAX]).ids for text in texts]
-        runs = list(_runs([len(ids) for ids in tokens]))
+        runs = list(_runs([len(ids) for ids in tokens], self._threads))
         if self._pool is None or len(runs) == 1:
             for run in runs:
                 vectors[run] = self._run(tokens, run)
@@ -220,11 +228,16 @@ class EmbeddingCache:
             self._connection.execute("COMMIT")
 
 
-def _runs(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """The indexes in groups of like length, the longest first, each for one run of the model."""
+def _runs(lengths: Sequence[int], threads: int) -> Iterator[list[int]]:
+    """The indexes in groups of like length, the longest first, each for one run of the model.
+
+    What would fit one run becomes one for each thread, so that no core waits for another.
+    """
+    share = -(-sum(lengths) // threads)
+    tokens_max = min(_TOKENS_PER_RUN_MAX, max(share, _TOKENS_PER_RUN_MIN))
     run: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda each: -lengths[each]):
-        if run and not _joins(lengths[index], run=len(run), longest=lengths[run[0]]):
+        if run and not _joins(lengths[index], run=len(run), longest=lengths[run[0]], tokens_max=tokens_max):
             yield run
             run = []
         run.append(index)
@@ -232,12 +245,8 @@ def _runs(lengths: Sequence[int]) -> Iterator[list[int]]:
         yield run
 
 
-def _joins(length: int, *, run: int, longest: int) -> bool:
-    return (
-        run < _TEXTS_PER_RUN_MAX
-        and (run + 1) * longest <= _TOKENS_PER_RUN_MAX
-        and longest - length <= _PADDING_TOKENS_MAX
-    )
+def _joins(length: int, *, run: int, longest: int, tokens_max: int) -> bool:
+    return run < _TEXTS_PER_RUN_MAX and (run + 1) * longest <= tokens_max and longest - length <= _PADDING_TOKENS_MAX
 
 
 def _check_model(model_dir: Path) -> ModelManifest:

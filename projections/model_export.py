@@ -21,6 +21,7 @@ import msgspec
 import numpy as np
 
 from domain.errors import TerminalError
+from domain.settings import Precision
 from projections.embedder import (
     MANIFEST_FILE,
     MODEL,
@@ -82,11 +83,17 @@ def check_weights(directory: Path) -> None:
         )
 
 
-def ensure_model(models: Path | None = None, *, timeout_s: float = 900.0) -> Path:
-    """The directory of the exported model; if need be it is exported first, in a process of its own.
+def ensure_model(precision: Precision = "fp32", models: Path | None = None) -> Path:
+    """The directory of the model with weights of this precision; if need be it is made first.
 
-    Takes half a minute the first time. Raises `TerminalError` with what to do if the export fails.
+    Takes half a minute the first time. Raises `TerminalError` with what to do if that fails.
     """
+    exact = _ensure_exact(models)
+    return exact if precision == "fp32" else ensure_int8(exact)
+
+
+def _ensure_exact(models: Path | None, timeout_s: float = 900.0) -> Path:
+    """The directory of the exported model; if need be it is exported first, in a process that may import torch."""
     target = model_dir(models)
     if target.exists():
         return target
@@ -113,7 +120,7 @@ def ensure_model(models: Path | None = None, *, timeout_s: float = 900.0) -> Pat
 def ensure_int8(exact: Path, models: Path | None = None) -> Path:
     """The directory of the model with weights of 8 bits, beside the exact one or in `models`; made once, in seconds.
 
-    It takes two thirds of the time and answers a little worse: `recount bench retrieval` prints by how much. Its
+    It takes less than half the time and answers a little worse: `recount bench retrieval` prints by how much. Its
     vectors are of another space, so a change of model means a new generation.
     """
     target = (exact.parent if models is None else models) / f"{exact.name}-int8"

@@ -14,7 +14,8 @@ from typing import Any, Literal, get_args, get_origin
 import msgspec
 
 from domain.mapping_settings import AmountSettings, FieldSettings, TimeSettings
-from domain.settings import ACTORS_MAX, API_KEY_CHARS_MIN, BATCH_MAX, NodeSettings, SourceSettings, TenantSettings
+from domain.settings import ACTORS_MAX, API_KEY_CHARS_MIN, BATCH_MAX, NodeSettings
+from domain.tenant_settings import SourceSettings, TenantSettings
 from gateway.bootstrap import DEFAULT_FILE, NOT_SETTINGS, PREFIX
 from gateway.sources import MADE, SOURCES
 
@@ -32,7 +33,7 @@ VARIABLES: Mapping[str, str] = {
 _INTRO = f"""\
 # Configuration
 
-This page is written by `scripts/write_configuration_reference.py` from `domain/settings.py`.
+This page is written by `scripts/write_configuration_reference.py` from the structs behind `domain/settings.py`.
 
 Later ones win: the default, the file, the environment, the command line (`--data`, `--http`).
 The file is the one that `--config` names, else `RECOUNT_CONFIG`, else `{DEFAULT_FILE}` in the working directory.

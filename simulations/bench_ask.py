@@ -17,6 +17,7 @@ from simulations.client import GatewayClient
 from simulations.demo import POLICY_ID, POLICY_TEXT, POLICY_TITLE
 from simulations.disorder import deliveries
 from simulations.http_load import LoadResult, request_bytes, run_load
+from simulations.steady_load import SteadyLoad, Times, times_of
 from simulations.stripe_traffic import generate
 
 SEED = 7
@@ -24,6 +25,7 @@ PAYMENTS = 500
 DISTINCT = 500
 CONNECTIONS = 64
 ZIPF_EXPONENT = 1.0
+STEADY_PER_SECOND = 200
 TARGET_PER_SECOND = 1_500
 TARGET_P95_MS = 100
 
@@ -36,24 +38,29 @@ _TEMPLATES = (
 
 
 class AskReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Cached and uncached questions, and the bare handler of the same run."""
+    """Cached and uncached questions, and the bare handler of the same run.
 
+    `uncached_steady` is of `STEADY_PER_SECOND`, each due at its time, with the wait for whatever was due before.
+    """
+
+    precision: str
     distinct_questions: int
     connections: int
     cached: LoadResult
     uncached: LoadResult
+    uncached_steady: Times
     bare_handler: LoadResult
     cached_to_bare: float
     uncached_to_bare: float
     meets_target: bool
 
 
-async def bench_ask(seconds: float, say: Callable[[str], None]) -> AskReport:
+async def bench_ask(seconds: float, precision: str, say: Callable[[str], None]) -> AskReport:
     """Zipf-repeated questions over `DISTINCT` ones with the cache on; then every question another; then the peer."""
     traffic = generate(seed=SEED, payments=PAYMENTS, start=datetime.now(UTC) - timedelta(weeks=16))
     payments = [payment_id for payment_id in traffic.truth if payment_id.startswith("pi_")]
     questions = [_TEMPLATES[n % len(_TEMPLATES)].format(payment=payments[n]) for n in range(DISTINCT)]
-    async with stack() as running:
+    async with stack(more=f'[index]\nprecision = "{precision}"\n') as running:
         async with GatewayClient(running.http_url, tenant=TENANT, api_key=API_KEY, secret=SECRET) as client:
             say(f"feeding {len(payments)} payments")
             await client.put_document(POLICY_ID, POLICY_TITLE, POLICY_TEXT)
@@ -73,13 +80,23 @@ async def bench_ask(seconds: float, say: Callable[[str], None]) -> AskReport:
         uncached = await run_load(
             at.hostname, at.port, _never_twice(at.netloc, payments), connections=CONNECTIONS, seconds=seconds
         )
+        say(f"uncached, {STEADY_PER_SECOND}/s, {seconds:g} s")
+        load = SteadyLoad(
+            at.hostname, at.port, _never_twice(at.netloc, payments, " of today"), per_second=STEADY_PER_SECOND
+        )
+        asking = asyncio.create_task(load.run())
+        await asyncio.sleep(seconds)
+        load.stop()
+        await asking
     say(f"a bare handler, {seconds:g} s")
     bare = await _bare(seconds)
     return AskReport(
+        precision=precision,
         distinct_questions=DISTINCT,
         connections=CONNECTIONS,
         cached=cached,
         uncached=uncached,
+        uncached_steady=times_of(load.answered),
         bare_handler=bare,
         cached_to_bare=round(cached.per_second / bare.per_second, 2),
         uncached_to_bare=round(uncached.per_second / bare.per_second, 2),
@@ -102,7 +119,7 @@ def _zipf(requests: Sequence[bytes]) -> Callable[[], bytes]:
     return lambda: rng.choices(requests, cum_weights=weights)[0]
 
 
-def _never_twice(host: str, payments: Sequence[str]) -> Callable[[], bytes]:
+def _never_twice(host: str, payments: Sequence[str], word: str = "") -> Callable[[], bytes]:
     """Questions that differ in their words, so that neither the answer nor the question's vector is known."""
     rng = random.Random(SEED)
     asked = 0
@@ -111,7 +128,7 @@ def _never_twice(host: str, payments: Sequence[str]) -> Callable[[], bytes]:
         nonlocal asked
         asked += 1
         template = _TEMPLATES[asked % len(_TEMPLATES)]
-        question = f"{template.format(payment=rng.choice(payments))} This is my question number {asked}."
+        question = f"{template.format(payment=rng.choice(payments))} This is my question number {asked}{word}."
         return _request(host, {"question": question})
 
     return next_request

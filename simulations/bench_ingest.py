@@ -19,7 +19,8 @@ from actors.changes import AwaitChanges, Changes
 from actors.index import PAYMENTS
 from domain.errors import TerminalError
 from domain.payment_saga import FactRecorded
-from domain.settings import HttpSettings, NatsSettings, NodeSettings, SourceSettings, TelemetrySettings, TenantSettings
+from domain.settings import HttpSettings, NatsSettings, NodeSettings, TelemetrySettings
+from domain.tenant_settings import SourceSettings, TenantSettings
 from gateway.bus import CONSUMER, STREAM, Outgoing, ingest_subject
 from gateway.node import Node
 from gateway.serve import running

@@ -10,7 +10,7 @@ from random import Random
 import msgspec
 
 from domain.errors import TerminalError
-from domain.settings import PrivacySettings
+from domain.tenant_settings import PrivacySettings
 from gateway.privacy import KnownSubjects, Scrubber
 from simulations.pii_chat import HELD_OUT_TEMPLATES, Message, known_messages, messages, negatives
 from simulations.pii_published import published

@@ -91,13 +91,15 @@ def bench_ingest(
 
 @bench.command("ask")
 def bench_ask(
-    seconds: Annotated[float, typer.Option(min=1, help="seconds of each part")] = 10, json: Json = None
+    seconds: Annotated[float, typer.Option(min=1, help="seconds of each part")] = 10,
+    precision: Annotated[str, typer.Option(help="of the embedding model: fp32 or int8")] = "fp32",
+    json: Json = None,
 ) -> None:
     """Questions over HTTP, cached and not, beside a bare handler of the same framework in the same run."""
     from simulations.bench_ask import bench_ask
 
     with one_line_errors():
-        figures = run(lambda: bench_ask(seconds, _say))
+        figures = run(lambda: bench_ask(seconds, precision, _say))
     _report(figures, "1,500 cached questions/s with p95 below 100 ms", json)
 
 

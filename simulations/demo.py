@@ -13,7 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from domain.errors import TerminalError
-from domain.settings import HttpSettings, NatsSettings, NodeSettings, SourceSettings, TelemetrySettings, TenantSettings
+from domain.settings import HttpSettings, NatsSettings, NodeSettings, TelemetrySettings
+from domain.tenant_settings import SourceSettings, TenantSettings
 from gateway.serve import running
 from projections.feed import Feed
 from simulations import naive

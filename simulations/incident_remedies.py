@@ -31,7 +31,7 @@ from domain.index_generation import UNDER_WAY
 from domain.message import Failed, Rejected, Reply
 from domain.payment_saga import ResolveEscalation
 from domain.polling import PollSettings
-from domain.settings import SourceSettings, TenantSettings
+from domain.tenant_settings import SourceSettings, TenantSettings
 from gateway.answering.correcting import correction
 from gateway.node import Node
 from gateway.polling import Cursors, Poller, pollers_of

@@ -20,18 +20,15 @@ from nats.aio.msg import Msg
 from actors.payment_shard import now
 from domain.errors import RetryableError, TerminalError
 from domain.settings import (
-    ApiSettings,
     EffectSettings,
     HttpSettings,
     NatsSettings,
     NodeSettings,
-    PolicySettings,
     RaySettings,
-    SourceSettings,
     TelemetrySettings,
-    TenantSettings,
 )
 from domain.slo import SloAlert
+from domain.tenant_settings import ApiSettings, PolicySettings, SourceSettings, TenantSettings
 from domain.watch_settings import ProberSettings, RemediationSettings, SloSettings
 from gateway.node import Node
 from gateway.replaying.samples import Samples

@@ -26,7 +26,7 @@ from actors.payment_shard import ROLE
 from actors.router import Router
 from actors.tenants import Tenant
 from domain.errors import RetryableError
-from domain.settings import TenantSettings
+from domain.tenant_settings import TenantSettings
 from gateway.quarantine import Quarantine
 from projections.embedder import HashEmbedder
 from projections.store import Store

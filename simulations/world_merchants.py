@@ -14,7 +14,7 @@ from actors.router import Router
 from domain.message import Trace
 from domain.payment_policy import OnLateSuccess, OnTimeout
 from domain.payment_saga import Resolution
-from domain.settings import ApiSettings, NotifySettings, PolicySettings, SourceSettings, TenantSettings
+from domain.tenant_settings import ApiSettings, NotifySettings, PolicySettings, SourceSettings, TenantSettings
 from gateway.commands import ResolveBody, StartBody, command_of
 from gateway.sources import stripe
 from simulations.choices import Choices

@@ -6,7 +6,7 @@ from datetime import datetime
 import httpx
 
 from domain.effects import EffectKind, Port
-from domain.settings import TenantSettings
+from domain.tenant_settings import TenantSettings
 from gateway.effects.notify import Endpoint, Notify
 from gateway.effects.stripe_client import BASE_URL as STRIPE_URL
 from gateway.effects.stripe_client import StripeAccount, StripePort

@@ -13,7 +13,7 @@ from litestar.openapi.spec import OpenAPIMediaType, OpenAPIResponse, OpenAPIType
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
 from domain.errors import RetryableError, TerminalError
-from domain.settings import SourceSettings
+from domain.tenant_settings import SourceSettings
 from gateway.bus import Outgoing, ingest_subject
 from gateway.http.context import AnyRequest, node_of, trace_of
 from gateway.http.limits import check_rate, take_rate

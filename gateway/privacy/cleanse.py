@@ -10,7 +10,7 @@ from domain.codec import Submission
 from domain.conversation import RecordMessage
 from domain.document import PutDocument
 from domain.ids import split_stream_id
-from domain.settings import PrivacySettings, TenantSettings
+from domain.tenant_settings import PrivacySettings, TenantSettings
 from gateway.privacy.keys import tenant_key
 from gateway.privacy.remembered import Remembered, people_in
 from gateway.privacy.scrub import scrub

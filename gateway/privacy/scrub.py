@@ -1,6 +1,6 @@
 """Scrubbing without a tenant: the same findings, and in their place only their type."""
 
-from domain.settings import PrivacySettings
+from domain.tenant_settings import PrivacySettings
 from gateway.privacy.scrubber import Scrubber
 
 _SCRUBBER = Scrubber("", b"", PrivacySettings())

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from domain.settings import PrivacySettings
+from domain.tenant_settings import PrivacySettings
 from gateway.privacy import vocabulary as words
 from gateway.privacy.addresses import addresses
 from gateway.privacy.credentials import credentials, cued_credentials

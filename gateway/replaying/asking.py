@@ -23,7 +23,7 @@ from actors.shard import Shard
 from actors.tenants import Tenants
 from domain.errors import TerminalError
 from domain.message import Trace
-from domain.settings import NodeSettings
+from domain.settings import NodeSettings, Precision
 from domain.sharding import BUCKET_COUNT, tenant_bucket_of
 from gateway.asking import AnswerJson, Asker, AskRequest
 from gateway.changes import Listener
@@ -31,7 +31,7 @@ from gateway.http.problems import ProblemError
 from gateway.ledger import Ledger
 from gateway.replaying.history import History
 from gateway.replaying.views import INDEX_NAME
-from projections.embedder import DIMENSIONS, NAME, Embedder, EmbeddingCache, TextEmbedder, Vectors
+from projections.embedder import DIMENSIONS, Embedder, EmbeddingCache, TextEmbedder, Vectors, name_of
 from projections.feed import LogEntry, Page, SqliteFeed
 from projections.model_export import ensure_model
 from projections.questions import QuestionCache
@@ -43,9 +43,9 @@ OWN_LOG = "asked.sqlite"
 class LazyEmbedder:
     """The node's embedding model, loaded when there is something to embed."""
 
-    name = NAME
-
-    def __init__(self, model: Callable[[], Path] = ensure_model) -> None:
+    def __init__(self, precision: Precision, model: Callable[[Precision], Path] = ensure_model) -> None:
+        self.name = name_of(precision)
+        self._precision = precision
         self._model = model
         self._lock = threading.Lock()
         self._loaded: Embedder | None = None
@@ -56,7 +56,7 @@ class LazyEmbedder:
             return np.zeros((0, DIMENSIONS), dtype=np.float32)
         with self._lock:
             if self._loaded is None:
-                self._loaded = Embedder(self._model())
+                self._loaded = Embedder(self._model(self._precision))
         return self._loaded.embed(texts)
 
 
@@ -93,7 +93,7 @@ class Past:
         self._directory = directory
         self._clock = lambda: at
         self._settings = settings
-        self._embedder = embedder or LazyEmbedder()
+        self._embedder = embedder or LazyEmbedder(settings.index.precision)
         self._log: LogRecorder = open_log(str(directory / OWN_LOG))
         self._index = self._open()
         self._ledger = Ledger(Journal(self._log), node="replay", clock=self._clock, new_id=new_id)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from domain.errors import TerminalError
-from domain.settings import SourceSettings, TenantSettings
+from domain.tenant_settings import SourceSettings, TenantSettings
 from gateway.sources import (
     adyen,
     adyen_automatic_capture,

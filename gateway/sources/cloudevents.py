@@ -12,7 +12,7 @@ from datetime import datetime
 from urllib.parse import unquote
 
 from domain.errors import Rejection
-from domain.settings import SourceSettings
+from domain.tenant_settings import SourceSettings
 from gateway.sources import standard_webhooks
 from gateway.sources.mapping import map_record, sighting
 from gateway.sources.mapping_records import RECORDS_MAX, decoded, mapping_of, merged

@@ -12,7 +12,7 @@ import msgspec
 
 from domain.errors import Rejection
 from domain.fact import Fact, ObjectKind
-from domain.settings import SourceSettings
+from domain.tenant_settings import SourceSettings
 from gateway.sources.csv_rows import CsvSource, Layout, Row
 from gateway.sources.csv_times import by_label, wall_clock
 from gateway.sources.mapping_values import code

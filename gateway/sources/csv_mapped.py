@@ -7,7 +7,7 @@ import msgspec
 
 from domain.errors import Rejection
 from domain.mapping_settings import AmountSettings, DocumentSettings, FactSettings, FieldSettings, TimeSettings
-from domain.settings import SourceSettings
+from domain.tenant_settings import SourceSettings
 from gateway.sources.csv_rows import read_row
 from gateway.sources.mapping import map_record
 from gateway.sources.mapping_records import mapping_of

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from domain.errors import Rejection
 from domain.fact import Fact
-from domain.settings import SourceSettings
+from domain.tenant_settings import SourceSettings
 from gateway.sources.csv_rows import UNDECIDED, CsvSource, Layout, Row
 from gateway.sources.csv_times import LABELS, at_offset, wall_clock
 from gateway.sources.mapping_values import code

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 
 from domain.errors import Rejection
 from domain.fact import Fact
-from domain.settings import SourceSettings
+from domain.tenant_settings import SourceSettings
 from gateway.sources.csv_rows import CsvSource, Layout, Row
 from gateway.sources.mapping_values import code
 from gateway.sources.port import Reading

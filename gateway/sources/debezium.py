@@ -13,7 +13,7 @@ import msgspec
 
 from domain.errors import Rejection
 from domain.mapping_settings import DocumentSettings, FactSettings, MappingSettings, TimeSettings
-from domain.settings import SourceSettings
+from domain.tenant_settings import SourceSettings
 from gateway.sources import standard_webhooks
 from gateway.sources.debezium_rows import rows
 from gateway.sources.mapping import UNDATED, fits, map_record, sighting

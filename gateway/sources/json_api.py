@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from domain.errors import Rejection
-from domain.settings import SourceSettings
+from domain.tenant_settings import SourceSettings
 from gateway.sources.mapping import map_record
 from gateway.sources.mapping_records import decoded_record, mapping_of
 from gateway.sources.port import DETAIL_CHARS_MAX, Acknowledgement, Reading, Trust, Unreadable

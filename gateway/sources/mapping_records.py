@@ -7,7 +7,7 @@ import msgspec
 
 from domain.errors import Rejection, TerminalError
 from domain.mapping_settings import Field, MappingSettings, TimeSettings
-from domain.settings import SourceSettings
+from domain.tenant_settings import SourceSettings
 from gateway.sources.mapping import faults
 from gateway.sources.port import Aimed, Reading, Unreadable
 

@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from domain.errors import Rejection, TerminalError
-from domain.settings import SourceSettings
+from domain.tenant_settings import SourceSettings
 from gateway.sources.mapping import map_record
 from gateway.sources.mapping_records import decoded_record, mapping_of
 from gateway.sources.port import Acknowledgement, Reading, Trust, Unreadable

@@ -27,7 +27,8 @@ from domain.mapping_settings import (
     MappingSettings,
     TimeSettings,
 )
-from domain.settings import NodeSettings, SourceSettings, TenantSettings
+from domain.settings import NodeSettings
+from domain.tenant_settings import SourceSettings, TenantSettings
 from gateway.bootstrap import load_settings
 from simulations.cli import main
 from tests.tidy.source import LAYERS, ROOT, Module, modules

@@ -8,7 +8,8 @@ import pytest
 
 from domain.errors import TerminalError
 from domain.payment import fold
-from domain.settings import NodeSettings, TenantSettings
+from domain.settings import NodeSettings
+from domain.tenant_settings import TenantSettings
 from domain.watch_settings import ProberSettings
 from gateway.canary import Truth, signed, story, with_canary
 from gateway.http.views import payment_json

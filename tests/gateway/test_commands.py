@@ -14,7 +14,7 @@ from domain.errors import Rejection
 from domain.message import Trace
 from domain.payment_policy import Policy
 from domain.payment_saga import PaymentStarted, ResolveEscalation, StartPayment
-from domain.settings import ApiSettings, PolicySettings, SourceSettings, TenantSettings
+from domain.tenant_settings import ApiSettings, PolicySettings, SourceSettings, TenantSettings
 from gateway.bus import connect
 from gateway.commands import REPLY_HEADER, STREAM, Commander, Outcome, ResolveBody, StartBody, command_of
 from tests.domain.examples import at

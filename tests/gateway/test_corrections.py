@@ -14,7 +14,7 @@ from domain.codec import Submission
 from domain.conversation import AnswerMessage, Message, RecordMessage, RequestErasure
 from domain.fact import Fact
 from domain.ids import stream_id
-from domain.settings import NotifySettings, TenantSettings
+from domain.tenant_settings import NotifySettings, TenantSettings
 from gateway.conversations import REPLY_WITHIN
 from gateway.corrections import SEND_WITHIN, ways_of
 from projections.feed import LogEntry, SqliteFeed

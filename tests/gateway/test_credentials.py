@@ -2,7 +2,7 @@
 
 import pytest
 
-from domain.settings import TenantSettings
+from domain.tenant_settings import TenantSettings
 from gateway.credentials import Credentials
 
 CREDENTIALS = Credentials(

@@ -5,7 +5,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.settings import LimitSettings, SourceSettings, TenantSettings
+from domain.tenant_settings import LimitSettings, SourceSettings, TenantSettings
 from gateway.fair_queue import MIXED_FOR_S, QUANTUM, FairQueue, Flow
 from gateway.rate_limit import RateLimits
 

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from actors.recorder import LogRecorder
 from domain.errors import RetryableError, TerminalError
-from domain.settings import SourceSettings, TenantSettings
+from domain.tenant_settings import SourceSettings, TenantSettings
 from gateway.bus import STREAM, connect, ensure_stream
 from gateway.importing import CHUNK_ROWS, Import, Summary, import_file
 from gateway.importing_rows import Dialect

@@ -11,7 +11,7 @@ from actors.router import Router
 from domain.codec import Submission
 from domain.errors import RetryableError
 from domain.message import Failed, Reply, Trace
-from domain.settings import TenantSettings
+from domain.tenant_settings import TenantSettings
 from gateway.intake import (
     CORRELATION_HEADER,
     QUARANTINE_HEADER,

@@ -12,7 +12,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from domain.settings import LimitSettings, TenantSettings
+from domain.tenant_settings import LimitSettings, TenantSettings
 from gateway import bus, lanes
 from gateway.bus import (
     CONSUMER,

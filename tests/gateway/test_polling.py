@@ -17,7 +17,7 @@ from domain.errors import RetryableError, TerminalError
 from domain.ids import stream_id
 from domain.message import Reply
 from domain.polling import Poll, PollSettings
-from domain.settings import NotifySettings, SourceSettings, TenantSettings
+from domain.tenant_settings import NotifySettings, SourceSettings, TenantSettings
 from gateway.bus import Outgoing
 from gateway.intake import CORRELATION_HEADER, Incoming, Intake
 from gateway.polling import Cursors, Poller, pollers_of

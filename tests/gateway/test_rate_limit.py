@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.settings import LimitSettings, SourceSettings, TenantSettings
+from domain.tenant_settings import LimitSettings, SourceSettings, TenantSettings
 from gateway.rate_limit import RateLimits
 
 START_S = 1_000.0

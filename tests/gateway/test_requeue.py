@@ -8,7 +8,7 @@ import pytest
 from actors.recorder import LogRecorder
 from domain.payment import PaymentView, fold
 from domain.payment_saga import FactRecorded
-from domain.settings import SourceSettings, TenantSettings
+from domain.tenant_settings import SourceSettings, TenantSettings
 from gateway.intake import QUARANTINE_HEADER, Incoming, Intake, Settled
 from gateway.quarantine import Quarantine
 from gateway.sources import Sources

@@ -1,6 +1,6 @@
 """Every message is counted, and no stranger's name becomes a label."""
 
-from domain.settings import SourceSettings, TenantSettings
+from domain.tenant_settings import SourceSettings, TenantSettings
 from gateway.tally import UNKNOWN, Tallied, Tally
 
 

@@ -14,8 +14,8 @@ from actors.recorder import open_log
 from actors.shard import Shard
 from domain.codec import Submission
 from domain.message import Reply
-from domain.settings import TenantSettings
 from domain.sharding import BUCKET_COUNT
+from domain.tenant_settings import TenantSettings
 from gateway.bus import ingest_subject
 from gateway.intake import TRACEPARENT_HEADER, Incoming, Intake
 from gateway.quarantine import Quarantine

@@ -24,6 +24,7 @@ from projections.embedder import (
     TextEmbedder,
     Vectors,
     _runs,
+    name_of,
 )
 from projections.model_export import WEIGHTS_FILE, check_weights, ensure_model, export, main, model_dir, wheel_dir
 
@@ -158,12 +159,21 @@ def test_the_cache_may_be_used_by_several_threads(tmp_path: Path) -> None:
 def test_texts_of_like_length_run_together_and_every_text_once() -> None:
     lengths = [15, 256, 14, 3, 250, 12, *[16] * 100, 8]
 
-    runs = list(_runs(lengths))
+    runs = list(_runs(lengths, threads=1))
 
     assert sorted(index for run in runs for index in run) == list(range(len(lengths)))
     assert all(len(run) <= 64 and len(run) * lengths[run[0]] <= 512 for run in runs)
     assert all(lengths[run[0]] - lengths[run[-1]] <= 7 for run in runs)
     assert len(runs) < 10
+
+
+@pytest.mark.parametrize(("threads", "runs"), [(1, 1), (2, 2), (4, 4)])
+def test_what_fits_one_run_is_spread_over_the_threads(threads: int, runs: int) -> None:
+    assert len(list(_runs([16] * 16, threads))) == runs
+
+
+def test_a_few_words_are_not_spread() -> None:
+    assert len(list(_runs([10, 10, 9], threads=4))) == 1
 
 
 def test_other_weights_are_refused_with_what_to_do(tmp_path: Path) -> None:
@@ -206,6 +216,19 @@ def test_two_processes_that_want_the_model_export_it_once(tmp_path: Path) -> Non
     assert not left_over.exists()
     assert not export(tmp_path)
     assert_unit_vectors(Embedder(target).embed(TEXTS), len(TEXTS))
+
+
+@pytest.mark.model
+@pytest.mark.timeout(300)
+def test_weights_of_8_bits_are_another_model_that_says_nearly_the_same(exported: Path) -> None:
+    exact, small = Embedder(exported), Embedder(ensure_model("int8"))
+
+    vectors, smaller = exact.embed(TEXTS), small.embed(TEXTS)
+
+    assert (exact.name, small.name) == (name_of("fp32"), name_of("int8"))
+    assert exact.name != small.name
+    assert_unit_vectors(smaller, len(TEXTS))
+    assert np.sum(vectors * smaller, axis=1).mean() > 0.9
 
 
 @pytest.mark.model

@@ -27,6 +27,7 @@ SLEEPS: Mapping[str, str] = {
     "gateway/prober.py": "the interval between two probes, and between two looks at what is to become visible",
     "gateway/watch.py": "the interval between two looks at the node",
     "gateway/nats_server.py": "the interval between two looks at another program and at the file with its port",
+    "simulations/bench_ask.py": "how long it is asked",
     "simulations/bench_ingest.py": "the ticks of a steady stream, and the interval between two looks at a consumer",
     "simulations/bench_mixed.py": "the ticks of a steady stream",
     "simulations/bench_promotion.py": "how long it is asked without a build, and the interval between two looks at one",

@@ -13,7 +13,8 @@ import pytest
 from litestar import Litestar
 from litestar.datastructures import State
 
-from domain.settings import NatsSettings, NodeSettings, SourceSettings, TenantSettings
+from domain.settings import NatsSettings, NodeSettings
+from domain.tenant_settings import SourceSettings, TenantSettings
 from gateway.certificates import Certificates
 from gateway.http import webhooks
 from gateway.http.access_log import AccessLog

@@ -6,7 +6,7 @@ from domain.codec import Submission
 from domain.conversation import Message, RecordMessage
 from domain.ids import stream_id
 from domain.message import Trace
-from domain.settings import TenantSettings
+from domain.tenant_settings import TenantSettings
 from gateway.privacy.cleanse import Cleanser, cleansed
 from tests.spec import NOON
 from tests.worlds import record

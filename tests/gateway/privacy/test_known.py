@@ -4,7 +4,7 @@ import unicodedata
 
 import pytest
 
-from domain.settings import PrivacySettings
+from domain.tenant_settings import PrivacySettings
 from gateway.privacy import KnownSubjects, Scrubber
 
 SCRUBBER = Scrubber("acme", b"k" * 32, PrivacySettings(names="known"))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from domain.settings import PrivacySettings, TenantSettings
+from domain.tenant_settings import PrivacySettings, TenantSettings
 from gateway.privacy.cleanse import Cleanser
 from gateway.privacy.remembered import FILE, Person, people_in
 

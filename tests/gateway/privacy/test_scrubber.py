@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.settings import Names, PrivacySettings
+from domain.tenant_settings import Names, PrivacySettings
 from gateway.privacy import Scrubber
 from gateway.privacy.found import TYPES
 

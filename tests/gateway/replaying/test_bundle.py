@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from domain.errors import TerminalError
-from domain.settings import ApiSettings, NodeSettings, SourceSettings, TenantSettings
+from domain.settings import NodeSettings
+from domain.tenant_settings import ApiSettings, SourceSettings, TenantSettings
 from gateway.replaying.bundle import EVENTS, MANIFEST, STORY, BundledEvent, Manifest, replay_bundle, write_bundle
 from gateway.replaying.history import Moment
 from gateway.replaying.scrubbing import shown

@@ -1,6 +1,6 @@
 """Rows of exports for the conformance test."""
 
-from domain.settings import SourceSettings
+from domain.tenant_settings import SourceSettings
 from gateway.sources import csv_mapped
 from tests.gateway.sources.conformance import Conformance, Message
 from tests.gateway.sources.exports import (

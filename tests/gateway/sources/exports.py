@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from domain.fact import Fact
-from domain.settings import SourceSettings
+from domain.tenant_settings import SourceSettings
 from gateway.sources import MADE
 from gateway.sources.port import Reading, SourceModule, Unreadable
 

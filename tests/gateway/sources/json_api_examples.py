@@ -1,6 +1,6 @@
 """Items of a polled list for the conformance test."""
 
-from domain.settings import SourceSettings
+from domain.tenant_settings import SourceSettings
 from gateway.sources.json_api import JsonApi
 from tests.gateway.sources.conformance import Conformance, Message
 from tests.gateway.sources.mapped import encoded, mapping

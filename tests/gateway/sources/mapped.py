@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from domain.mapping_settings import MappingSettings
-from domain.settings import SourceSettings
+from domain.tenant_settings import SourceSettings
 from gateway.sources.mapping import map_record
 from gateway.sources.port import Reading, Unreadable
 

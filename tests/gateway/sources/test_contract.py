@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from domain.codec import decode_submissions, encode_submissions
 from domain.ids import SOURCE_RE, is_object_id
 from domain.message import Trace
-from domain.settings import PrivacySettings, TenantSettings
+from domain.tenant_settings import PrivacySettings, TenantSettings
 from gateway.privacy.cleanse import Cleanser
 from gateway.privacy.scrub import scrub
 from gateway.sources import MADE, SOURCES

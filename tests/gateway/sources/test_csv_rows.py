@@ -3,7 +3,7 @@
 import pytest
 
 from domain.errors import Rejection
-from domain.settings import SourceSettings
+from domain.tenant_settings import SourceSettings
 from gateway.sources.csv_mapped import MappedCsv
 from gateway.sources.csv_rows import Tabular
 from gateway.sources.port import Reading, SourceModule, Unreadable

@@ -11,7 +11,8 @@ import pytest
 from domain.document import PutDocument, WithdrawDocument
 from domain.errors import TerminalError
 from domain.fact import Fact
-from domain.settings import NodeSettings, SourceSettings, TenantSettings
+from domain.settings import NodeSettings
+from domain.tenant_settings import SourceSettings, TenantSettings
 from gateway.sources import MADE, Sources
 from gateway.sources.mapping import faults, map_record
 from gateway.sources.port import Unreadable
