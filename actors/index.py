@@ -24,11 +24,11 @@ from projections import knowledge, payment_view
 from projections.code_version import code_of
 from projections.embedder import TextEmbedder
 from projections.feed import Feed, LogEntry
+from projections.progress import Progress
 from projections.projector import Projector, Step, TenantStore
 from projections.rebuild import Bounds
 from projections.reranking import reranker_of
 from projections.retrieval import AnyFound, AnyQuery, DocumentFound, Gather, Gathered, GetDocument, NotYet
-from projections.store import Store
 
 ROLE = "knowledge"
 KINDS = {
@@ -66,18 +66,18 @@ class _Projection:
         self,
         feed: Feed,
         topics: tuple[str, ...],
-        checkpoint: Store,
+        progress: Progress,
         tenants: Tenants,
         part: Part,
         on_parked: Callable[[LogEntry, str], None],
         at_point: Callable[[str], None],
     ) -> None:
         self.feed = feed
-        self.checkpoint = checkpoint
+        self.progress = progress
         self.part = part
         self.applied = 0
         # What lies below was visible before this start: to apply it again, after a loss, makes nothing visible.
-        self.was_visible_to = checkpoint.position()
+        self.was_visible_to = progress.position()
         # Held for a turn. Whoever holds it between two turns has the projection stand still.
         self.turning = threading.Lock()
         # The tenants that a turn applies to stay open until it is over.
@@ -90,7 +90,7 @@ class _Projection:
             feed,
             topics=topics,
             store_of=open_store,
-            position=tenants.resume_position(checkpoint, part),
+            position=tenants.resume_position(progress, part),
             on_parked=on_parked,
             at_point=at_point,
         )
@@ -155,10 +155,7 @@ class Index:
             projection: _Projection(
                 feed_of(),
                 topics[projection],
-                Store(
-                    data / "projectors" / f"{projection}-{name}.sqlite",
-                    "CREATE TABLE IF NOT EXISTS tenants (tenant TEXT PRIMARY KEY, position INTEGER NOT NULL)",
-                ),
+                Progress(data / "projectors" / f"{projection}-{name}.sqlite"),
                 self._tenants,
                 parts[projection],
                 self._on_parked,
@@ -224,7 +221,7 @@ class Index:
 
     def _turn(self, projection: Projection, of: _Projection) -> Turn:
         # Whoever does not own this any more opens no tenant: that would take it from its owner.
-        of.checkpoint.position()
+        of.progress.position()
         step = of.projector.run_once()
         # Told before anything else can fail: what changed and is not told would stay in the caches.
         self._changes.reached(
@@ -237,7 +234,7 @@ class Index:
         self._on_visible(projection, [entry for entry in step.visible if entry.position > of.was_visible_to])
         if step.changed:
             self._at_point("before_checkpoint")
-            self._tenants.checkpoint(of.checkpoint, step, of.part)
+            self._tenants.reach(of.progress, step, of.part)
         turn = Turn(step=step, head=of.feed.head())
         if projection == PAYMENTS:
             self._note_lag(turn)

@@ -6,7 +6,7 @@ that was replaced is closed when its last reader has left.
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,10 +34,11 @@ from projections.feed import Feed
 from projections.knowledge import KnowledgeStore
 from projections.lexical import LexicalIndex, WordIndex
 from projections.payment_view import PaymentStore
+from projections.progress import Progress
 from projections.projector import Step, TenantStore
 from projections.rebuild import LAYOUT
 from projections.retrieval import TenantReader
-from projections.store import Store, claimed_position
+from projections.store import claimed_position
 from projections.vectors import PassageIndex, VectorIndex, collection_name
 
 _INDEX = IndexDecider()
@@ -309,36 +310,26 @@ class Tenants:
             if isinstance(reply, Failed):
                 raise RetryableError(f"the first generation of {name} cannot be started now: {reply.reason}")
 
-    def resume_position(self, checkpoint: Store, part: Part) -> int:
-        """Where a projector goes on: its checkpoint, or where the tenant stands that lost the most.
+    def resume_position(self, progress: Progress, part: Part) -> int:
+        """Where a projector goes on: see `Progress`.
 
         A tenant's derived files may be gone, or, after a power loss, lie behind what they had reached: they are not
         fsynced with every commit. Each is taken over here, so that a former owner can write to none of them any more.
         """
-        with checkpoint.reading() as connection:
-            reached: Mapping[str, int] = dict(connection.execute("SELECT tenant, position FROM tenants").fetchall())
-        resume = checkpoint.position()
-        for name, position in reached.items():
-            if self.is_here(name) and (stands := self._stands(name, part)) < position:
-                resume = min(resume, stands)
-        return resume
+        return progress.resume_position(lambda name: self._stands(name, part) if self.is_here(name) else None)
 
     def _stands(self, name: str, part: Part) -> int:
         active = self.generations(name).active
         file = generation_directory(self.directory(name), active) / part.file
         return claimed_position(file, layout=part.layout, code=part.code)
 
-    def checkpoint(self, checkpoint: Store, step: Step, part: Part) -> None:
+    def reach(self, progress: Progress, step: Step, part: Part) -> None:
         """Remember how far the projector is, over all tenants and in those that changed."""
         reached = []
         for name in step.changed:
             with self.pinned(name) as tenant:
                 reached.append((name, part.store_of(tenant).store.position()))
-        with checkpoint.writing(step.position) as connection:
-            connection.executemany(
-                "INSERT INTO tenants VALUES (?,?) ON CONFLICT (tenant) DO UPDATE SET position=excluded.position",
-                reached,
-            )
+        progress.reach(step.position, reached)
 
 
 def _is_idle(place: _Place) -> bool:

@@ -31,10 +31,9 @@ from gateway.http.correction_views import CorrectionJson, ReinstatedJson, correc
 from projections.answer_ledger import TOPICS, AnswerFound, AnswerLedger, AnswerStore, Correction
 from projections.conversations import Conversations
 from projections.feed import Feed, LogEntry
+from projections.progress import Progress
 from projections.projector import Projector, Step
-from projections.store import Store
 
-SCHEMA = "CREATE TABLE IF NOT EXISTS tenants (tenant TEXT PRIMARY KEY, position INTEGER NOT NULL)"
 PAGE_MAX = 2_000
 JUDGED_MAX = 100
 HINTED_MAX = 100
@@ -82,7 +81,7 @@ class Corrector:
     Args:
         feed: the log, to follow.
         ledger: the answers by what they relied on.
-        progress: how far the log is read, with `SCHEMA`.
+        progress: how far the log is read.
         conversations: who asked for erasure is not written to.
         judge: takes commands to the answers' streams, one reply each, in order.
         request: takes requests for effects to the shards.
@@ -97,7 +96,7 @@ class Corrector:
         self,
         feed: Feed,
         ledger: AnswerLedger,
-        progress: Store,
+        progress: Progress,
         *,
         conversations: Conversations,
         judge: Submit,
@@ -122,7 +121,7 @@ class Corrector:
             feed,
             topics=TOPICS,
             store_of=ledger.store,
-            position=self._resume_position(),
+            position=progress.resume_position(lambda tenant: ledger.store(tenant).store.position()),
             batch_max=PAGE_MAX,
             on_parked=_on_parked,
             at_point=at_point,
@@ -132,13 +131,6 @@ class Corrector:
         self.position = 0
         # How often answers were found wrong, and right after all, since the start.
         self.counts: Counter[str] = Counter()
-
-    def _resume_position(self) -> int:
-        """The checkpoint, or where the tenant stands whose files lost the most."""
-        with self._progress.reading() as connection:
-            reached = connection.execute("SELECT tenant, position FROM tenants").fetchall()
-        stands = [(self._ledger.store(tenant).store.position(), position) for tenant, position in reached]
-        return min([self._progress.position(), *(stand for stand, position in stands if stand < position)])
 
     async def run(self) -> None:
         """Correct for as long as the task lives, or until another process owns the files."""
@@ -186,11 +178,7 @@ class Corrector:
         step = self._projector.run_once()
         if step.changed or step.position > self._progress.position() + PAGE_MAX:
             reached = [(tenant, self._ledger.store(tenant).store.position()) for tenant in step.changed]
-            with self._progress.writing(step.position) as connection:
-                connection.executemany(
-                    "INSERT INTO tenants VALUES (?,?) ON CONFLICT (tenant) DO UPDATE SET position=excluded.position",
-                    reached,
-                )
+            self._progress.reach(step.position, reached)
         return step
 
     async def _judge_due(self, tenant: str) -> bool:

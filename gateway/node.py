@@ -40,7 +40,6 @@ from gateway.chat_model import HttpChatModel
 from gateway.commands import Commander
 from gateway.composing import Composer, ModelComposer, TemplateComposer
 from gateway.conversations import Answerer
-from gateway.corrections import SCHEMA as CORRECTIONS_SCHEMA
 from gateway.corrections import Corrector, ways_of
 from gateway.credentials import Credentials
 from gateway.effects.http import make_client
@@ -66,6 +65,7 @@ from projections.delays import Delays
 from projections.feeds import feed_at
 from projections.model_export import ensure_model
 from projections.outbox import Outbox
+from projections.progress import Progress
 from projections.store import Store
 
 log = structlog.get_logger("node")
@@ -301,7 +301,7 @@ class Node:
         self.corrector = Corrector(
             feed_at(self._log),
             self.answers,
-            Store(self.data / "projectors" / "corrections.sqlite", CORRECTIONS_SCHEMA),
+            Progress(self.data / "projectors" / "corrections.sqlite"),
             conversations=self.conversations,
             judge=self.ledger.judge,
             request=self.payments.submit,

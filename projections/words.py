@@ -89,7 +89,7 @@ class Tally:
 
     def scores(self) -> NDArray[np.float32]:
         """The score of every passage that was added, in order: the sum over the fields; 0 without a match."""
-        if not self._counts:
+        if not any(map(len, self._counts)):
             return np.zeros(0, dtype=np.float32)
         counts, lengths = np.concatenate(self._counts), np.concatenate(self._lengths)
         total = len(counts)

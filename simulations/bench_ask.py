@@ -1,137 +1,147 @@
 """`recount bench ask`: questions over HTTP, cached and not, beside a bare handler of the same framework."""
 
 import asyncio
-import random
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
-from typing import Any
-from urllib.parse import urlsplit
+from pathlib import Path
 
 import msgspec
 
+from actors.log import place_of
+from projections.feeds import feed_at
+from simulations.ask_traffic import SEED, never_twice, questions_about, zipf
+from simulations.bench_ask_changing import (
+    CONNECTIONS,
+    WEBHOOKS_PER_SECOND,
+    Changing,
+    ask_while_it_changes,
+    held_against,
+)
+from simulations.bench_ask_curve import LoadPoint, ask_steadily, curves, draw
 from simulations.bench_stack import API_KEY, SECRET, TENANT, stack
 from simulations.client import GatewayClient
 from simulations.demo import POLICY_ID, POLICY_TEXT, POLICY_TITLE
-from simulations.disorder import deliveries
-from simulations.http_load import LoadResult, request_bytes, run_load
-from simulations.steady_load import SteadyLoad, Times, times_of
-from simulations.stripe_traffic import generate
+from simulations.disorder import Delivery, deliveries
+from simulations.http_load import LoadResult, run_load
+from simulations.steady_load import Times
+from simulations.stripe_traffic import Traffic, generate
 
-SEED = 7
 PAYMENTS = 500
-DISTINCT = 500
-CONNECTIONS = 64
-ZIPF_EXPONENT = 1.0
 STEADY_PER_SECOND = 200
 TARGET_PER_SECOND = 1_500
 TARGET_P95_MS = 100
 
-_TEMPLATES = (
-    "Where is my refund for {payment}?",
-    "What happened to payment {payment}?",
-    "Has {payment} been refunded?",
-    "Was payment {payment} declined, and why?",
-)
-
 
 class AskReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Cached and uncached questions, and the bare handler of the same run.
+    """What came of each part.
 
-    `uncached_steady` is of `STEADY_PER_SECOND`, each due at its time, with the wait for whatever was due before.
+    Args:
+        precision: of the embedding model.
+        distinct_questions: how many there are of those that are repeated.
+        connections: on which was asked, each time after the answer.
+        cached: repeated questions, all asked once before.
+        changing: the same while webhooks arrive about what is asked.
+        uncached: questions that nobody asked before.
+        uncached_steady: 200 of them in a second, each due at its time.
+        bare_handler: the same server with a handler that does nothing.
+        cached_curve: latency against load, if a plot is wanted.
+        uncached_curve: the same of new questions.
     """
 
     precision: str
     distinct_questions: int
     connections: int
     cached: LoadResult
+    changing: Changing
     uncached: LoadResult
     uncached_steady: Times
     bare_handler: LoadResult
     cached_to_bare: float
     uncached_to_bare: float
+    cached_curve: list[LoadPoint]
+    uncached_curve: list[LoadPoint]
+    missed: list[str]
     meets_target: bool
 
 
-async def bench_ask(seconds: float, precision: str, say: Callable[[str], None]) -> AskReport:
-    """Zipf-repeated questions over `DISTINCT` ones with the cache on; then every question another; then the peer."""
+async def bench_ask(seconds: float, precision: str, plot: Path | None, say: Callable[[str], None]) -> AskReport:
+    """Zipf-repeated questions about `PAYMENTS` payments; then every question another; then the peer."""
     traffic = generate(seed=SEED, payments=PAYMENTS, start=datetime.now(UTC) - timedelta(weeks=16))
-    payments = [payment_id for payment_id in traffic.truth if payment_id.startswith("pi_")]
-    questions = [_TEMPLATES[n % len(_TEMPLATES)].format(payment=payments[n]) for n in range(DISTINCT)]
-    async with stack(more=f'[index]\nprecision = "{precision}"\n') as running:
-        async with GatewayClient(running.http_url, tenant=TENANT, api_key=API_KEY, secret=SECRET) as client:
-            say(f"feeding {len(payments)} payments")
-            await client.put_document(POLICY_ID, POLICY_TITLE, POLICY_TEXT)
-            await client.deliver(deliveries(traffic, seed=SEED))
-            await client.drained()
-            say(f"asking {DISTINCT} questions once")
-            for question in questions:
-                await client.ask(question)
-        at = urlsplit(running.http_url)
-        assert at.hostname is not None, f"{running.http_url} names no host"
-        assert at.port is not None, f"{running.http_url} names no port"
+    arrivals = deliveries(traffic, seed=SEED)
+    coming = round(seconds * WEBHOOKS_PER_SECOND)
+    before, during = arrivals[:-coming], arrivals[-coming:]
+    payments = _changing_first(traffic, during)
+    questions = questions_about(payments)
+    async with (
+        stack(more=f'[index]\nprecision = "{precision}"\n') as running,
+        GatewayClient(running.http_url, tenant=TENANT, api_key=API_KEY, secret=SECRET) as client,
+    ):
+        say(f"feeding {len(payments)} payments")
+        await client.put_document(POLICY_ID, POLICY_TITLE, POLICY_TEXT)
+        await client.deliver(before)
+        await client.drained()
+        say(f"asking {len(questions)} questions once")
+        for question in questions:
+            await client.ask(question)
+        at = running.address
+
+        async def load(requests: Callable[[], bytes]) -> LoadResult:
+            return await run_load(at.host, at.port, requests, connections=CONNECTIONS, seconds=seconds)
+
         say(f"cached, {seconds:g} s on {CONNECTIONS} connections")
-        cached = await run_load(
-            at.hostname, at.port, _zipf(_requests(at.netloc, questions)), connections=CONNECTIONS, seconds=seconds
-        )
+        cached = await load(zipf(at.netloc, questions))
+        say(f"cached while {WEBHOOKS_PER_SECOND} webhooks/s arrive, {seconds:g} s")
+        answers = await ask_while_it_changes(client, at, questions, during, seconds)
+        await client.drained()
+        say("holding each answer against the log")
+        feed = feed_at(place_of("sqlite", running.data))
+        changing = await asyncio.to_thread(held_against, feed, TENANT, answers)
         say(f"uncached, {seconds:g} s")
-        uncached = await run_load(
-            at.hostname, at.port, _never_twice(at.netloc, payments), connections=CONNECTIONS, seconds=seconds
-        )
+        uncached = await load(never_twice(at.netloc, payments))
         say(f"uncached, {STEADY_PER_SECOND}/s, {seconds:g} s")
-        load = SteadyLoad(
-            at.hostname, at.port, _never_twice(at.netloc, payments, " of today"), per_second=STEADY_PER_SECOND
-        )
-        asking = asyncio.create_task(load.run())
-        await asyncio.sleep(seconds)
-        load.stop()
-        await asking
+        requests = never_twice(at.netloc, payments, " of today")
+        steady = await ask_steadily(at, requests, per_second=STEADY_PER_SECOND, seconds=seconds)
+        points = await curves(at, questions, payments, seconds / 2, say) if plot else ([], [])
+    if plot:
+        draw(*points, f"recount bench ask, {precision}", plot)
     say(f"a bare handler, {seconds:g} s")
-    bare = await _bare(seconds)
+    bare = await _bare(questions, seconds)
+    missed = _missed(cached, changing)
     return AskReport(
         precision=precision,
-        distinct_questions=DISTINCT,
+        distinct_questions=len(questions),
         connections=CONNECTIONS,
         cached=cached,
+        changing=changing,
         uncached=uncached,
-        uncached_steady=times_of(load.answered),
+        uncached_steady=steady,
         bare_handler=bare,
         cached_to_bare=round(cached.per_second / bare.per_second, 2),
         uncached_to_bare=round(uncached.per_second / bare.per_second, 2),
-        meets_target=cached.per_second >= TARGET_PER_SECOND and cached.p95_ms < TARGET_P95_MS and not cached.errors,
+        cached_curve=points[0],
+        uncached_curve=points[1],
+        missed=missed,
+        meets_target=not missed,
     )
 
 
-def _request(host: str, body: dict[str, Any]) -> bytes:
-    headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
-    return request_bytes("POST", host, f"/v1/{TENANT}/ask", headers, msgspec.json.encode(body))
+def _changing_first(traffic: Traffic, during: Sequence[Delivery]) -> list[str]:
+    """The payments, and those first, which are asked about the most, of which something is heard during the run."""
+    coming = dict.fromkeys(delivery.event.payment_id for delivery in during)
+    known = [payment_id for payment_id in traffic.truth if payment_id.startswith("pi_")]
+    return [each for each in known if each in coming] + [each for each in known if each not in coming]
 
 
-def _requests(host: str, questions: Sequence[str]) -> list[bytes]:
-    return [_request(host, {"question": question}) for question in questions]
-
-
-def _zipf(requests: Sequence[bytes]) -> Callable[[], bytes]:
-    rng = random.Random(SEED)
-    weights = list(accumulate(1 / rank**ZIPF_EXPONENT for rank in range(1, len(requests) + 1)))
-    return lambda: rng.choices(requests, cum_weights=weights)[0]
-
-
-def _never_twice(host: str, payments: Sequence[str], word: str = "") -> Callable[[], bytes]:
-    """Questions that differ in their words, so that neither the answer nor the question's vector is known."""
-    rng = random.Random(SEED)
-    asked = 0
-
-    def next_request() -> bytes:
-        nonlocal asked
-        asked += 1
-        template = _TEMPLATES[asked % len(_TEMPLATES)]
-        question = f"{template.format(payment=rng.choice(payments))} This is my question number {asked}{word}."
-        return _request(host, {"question": question})
-
-    return next_request
+def _missed(cached: LoadResult, changing: Changing) -> list[str]:
+    reasons = (
+        (cached.per_second < TARGET_PER_SECOND, f"{cached.per_second:.0f} cached questions/s"),
+        (cached.p95_ms >= TARGET_P95_MS, f"{cached.p95_ms:g} ms at p95 when cached"),
+        (cached.errors + changing.answers.errors > 0, "not every question was answered"),
+        (changing.stale_count > 0, f"{changing.stale_count} answers were not true at their position"),
+    )
+    return [reason for is_missed, reason in reasons if is_missed]
 
 
 BARE = """
@@ -153,13 +163,13 @@ Server(uvicorn.Config(app, port=0, log_config=None, access_log=False)).run()
 """
 
 
-async def _bare(seconds: float) -> LoadResult:
+async def _bare(questions: Sequence[str], seconds: float) -> LoadResult:
     """The peer: the same framework and server with a handler that does nothing."""
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", BARE, stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
         port = int(await process.stdout.readline())
-        requests = _zipf(_requests(f"127.0.0.1:{port}", [f"question {number}" for number in range(DISTINCT)]))
+        requests = zipf(f"127.0.0.1:{port}", questions)
         return await run_load("127.0.0.1", port, requests, connections=CONNECTIONS, seconds=seconds)
     finally:
         process.terminate()

@@ -36,13 +36,13 @@ from domain.payment_saga import FactRecorded, RecordFact
 from domain.settings import BATCH_MAX
 from domain.sharding import BUCKET_COUNT
 from gateway.bus import connect
-from gateway.corrections import SCHEMA, Corrector
+from gateway.corrections import Corrector
 from gateway.ledger import Ledger, LocalEndpoint
 from gateway.nats_server import NatsServer
 from projections.answer_ledger import AnswerLedger
 from projections.conversations import Conversations
 from projections.feed import LogEntry, SqliteFeed
-from projections.store import Store
+from projections.progress import Progress
 from simulations.http_load import percentile
 
 TENANT = "bench"
@@ -196,7 +196,7 @@ class Node:
         self.corrector = Corrector(
             SqliteFeed(path),
             self._answers,
-            Store(directory / "corrections.sqlite", SCHEMA),
+            Progress(directory / "corrections.sqlite"),
             conversations=Conversations(SqliteFeed(path)),
             judge=self._ledger.judge,
             request=self._router.submit,

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import accumulate
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -90,10 +89,8 @@ async def _both(
     running: Running, coming: Traffic, asked: Sequence[str], *, per_second: float, seconds: float
 ) -> tuple[list[Answered], list[Answered]]:
     """When each webhook was durable, and what was answered."""
-    at = urlsplit(running.http_url)
-    assert at.hostname is not None, f"{running.http_url} names no host"
-    assert at.port is not None, f"{running.http_url} names no port"
-    load = SteadyLoad(at.hostname, at.port, _requests(at.netloc, asked), per_second=per_second)
+    at = running.address
+    load = SteadyLoad(at.host, at.port, _requests(at.netloc, asked), per_second=per_second)
     bodies = [each.event.body for each in deliveries(coming, seed=SEED)]
     asking = asyncio.create_task(load.run())
     try:

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -65,10 +64,8 @@ async def bench_promotion(
         await client.deliver(deliveries(traffic, seed=SEED))
         await _publish(client, documents)
         await client.drained()
-        at = urlsplit(running.http_url)
-        assert at.hostname is not None, f"{running.http_url} names no host"
-        assert at.port is not None, f"{running.http_url} names no port"
-        load = SteadyLoad(at.hostname, at.port, _questions(at.netloc, payments), per_second=per_second)
+        at = running.address
+        load = SteadyLoad(at.host, at.port, _questions(at.netloc, payments), per_second=per_second)
         asking = asyncio.create_task(load.run())
         say(f"{per_second:g} questions/s for {seconds:g} s, then a build")
         await asyncio.sleep(seconds)

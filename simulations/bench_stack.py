@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -34,6 +35,17 @@ secrets = ["{SECRET}"]
 """
 
 
+class Address(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a stack answers, in parts."""
+
+    host: str
+    port: int
+
+    @property
+    def netloc(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
 class Running(msgspec.Struct, frozen=True, kw_only=True):
     """Where a stack answers and writes."""
 
@@ -41,6 +53,14 @@ class Running(msgspec.Struct, frozen=True, kw_only=True):
     nats_url: str
     data: Path
     pid: int
+
+    @property
+    def address(self) -> Address:
+        """Of `http_url`."""
+        at = urlsplit(self.http_url)
+        assert at.hostname is not None, f"{self.http_url} names no host"
+        assert at.port is not None, f"{self.http_url} names no port"
+        return Address(host=at.hostname, port=at.port)
 
 
 @asynccontextmanager

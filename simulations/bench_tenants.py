@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -155,12 +154,10 @@ def _question(host: str, name: str, words: str) -> bytes:
 
 
 def _load(running: Running, requests: Callable[[str], bytes | None], per_second: float) -> SteadyLoad:
-    at = urlsplit(running.http_url)
-    assert at.hostname is not None, f"{running.http_url} names no host"
-    assert at.port is not None, f"{running.http_url} names no port"
+    at = running.address
     # Each connection is used every two seconds: the server closes one that is idle for five.
     return SteadyLoad(
-        at.hostname, at.port, lambda: requests(at.netloc), per_second=per_second, connections=int(2 * per_second)
+        at.host, at.port, lambda: requests(at.netloc), per_second=per_second, connections=int(2 * per_second)
     )
 
 
@@ -188,11 +185,9 @@ async def _steady(running: Running, names: list[str], seconds: float) -> Times:
 async def _hot(running: Running, name: str, seconds: float) -> float:
     """One tenant's questions, each another, on many connections without pause; returns answers per second."""
     asked = iter(range(1_000_000))
-    at = urlsplit(running.http_url)
-    assert at.hostname is not None, f"{running.http_url} names no host"
-    assert at.port is not None, f"{running.http_url} names no port"
+    at = running.address
     answered = await run_load(
-        at.hostname,
+        at.host,
         at.port,
         lambda: _question(at.netloc, name, f"Without pause {next(asked)}"),
         connections=HOT_CONNECTIONS,

@@ -6,6 +6,7 @@ It shares the machine with what it measures; a client library would use more of 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 
 import msgspec
@@ -40,8 +41,11 @@ def request_bytes(method: str, host: str, path: str, headers: dict[str, str], bo
 class _Connection(asyncio.Protocol):
     """Sends the next request as soon as the response to the last one is complete."""
 
-    def __init__(self, next_request: Callable[[], bytes | None], done: Callable[[], None]) -> None:
+    def __init__(
+        self, next_request: Callable[[], bytes | None], on_body: Callable[[bytes], None], done: Callable[[], None]
+    ) -> None:
         self._next_request = next_request
+        self._on_body = on_body
         self._done = done
         self._buffer = b""
         self._sent_s = 0.0
@@ -74,7 +78,10 @@ class _Connection(asyncio.Protocol):
         if len(self._buffer) < end + 4 + length:
             return
         self.times_s.append(time.perf_counter() - self._sent_s)
-        self.errors += not head.startswith(b"http/1.1 2")
+        if head.startswith(b"http/1.1 2"):
+            self._on_body(self._buffer[end + 4 : end + 4 + length])
+        else:
+            self.errors += 1
         self._buffer = self._buffer[end + 4 + length :]
         self._send()
 
@@ -83,9 +90,15 @@ class _Connection(asyncio.Protocol):
 
 
 async def run_load(
-    host: str, port: int, requests: Callable[[], bytes], *, connections: int, seconds: float
+    host: str,
+    port: int,
+    requests: Callable[[], bytes],
+    *,
+    connections: int,
+    seconds: float,
+    on_body: Callable[[bytes], None] = lambda body: None,
 ) -> LoadResult:
-    """Ask as fast as the answers come, on so many connections, for so long."""
+    """Ask as fast as the answers come, on so many connections, for so long; `on_body` gets the body of each answer."""
     stop_s = time.perf_counter() + seconds
     loop = asyncio.get_running_loop()
 
@@ -98,7 +111,7 @@ async def run_load(
     for _ in range(connections):
         ended: asyncio.Future[None] = loop.create_future()
         ends.append(ended)
-        protocol = _Connection(next_request, lambda ended=ended: ended.done() or ended.set_result(None))  # type: ignore[misc] # the default binds the loop's variable
+        protocol = _Connection(next_request, on_body, partial(_end, ended))
         protocols.append(protocol)
         await loop.create_connection(lambda protocol=protocol: protocol, host, port)  # type: ignore[misc] # as above
     await asyncio.gather(*ends)
@@ -113,3 +126,8 @@ async def run_load(
         p95_ms=round(percentile(times_s, 0.95) * 1000, 1),
         p99_ms=round(percentile(times_s, 0.99) * 1000, 1),
     )
+
+
+def _end(ended: asyncio.Future[None]) -> None:
+    if not ended.done():
+        ended.set_result(None)

@@ -16,12 +16,12 @@ from domain.settings import AskSettings
 from domain.sharding import buckets_of_shard, tenant_bucket_of
 from gateway.asking import Asker
 from gateway.changes import Listener
-from gateway.corrections import SCHEMA, ways_of
+from gateway.corrections import ways_of
 from gateway.ledger import Ledger
 from gateway.sources import Sources
 from projections.answer_ledger import AnswerLedger
 from projections.conversations import Conversations
-from projections.store import Store
+from projections.progress import Progress
 from simulations.virtual_loop import Process
 from simulations.world_site import SETTINGS, Host, Site, forget_files
 
@@ -153,7 +153,7 @@ class GatewayHost:
         site, world = self._site, self._site.world
         progress = world.directory / "projectors" / "corrections.sqlite"
         forget_files(site, [progress, *sorted((world.directory / "tenants").glob("*/answers.sqlite"))])
-        store = Store(progress, SCHEMA)
+        store = Progress(progress)
         self._answers = AnswerLedger(world.feed, world.directory / "tenants")
         world.on_close(store.close)
         world.on_close(self._answers.close)

@@ -173,7 +173,7 @@ class Node:
                 place.held.tenant.close()
         self.index.builder.close()
         for each in self.index._projections.values():
-            each.checkpoint.close()
+            each.progress.close()
         self.cache.close()
 
 

@@ -18,11 +18,8 @@ from projections import payment_view
 from projections.code_version import code_of
 from projections.embedder import HashEmbedder
 from projections.feed import SqliteFeed
+from projections.progress import Progress
 from projections.projector import Step
-from projections.store import Store
-
-TABLE = "CREATE TABLE IF NOT EXISTS tenants (tenant TEXT PRIMARY KEY, position INTEGER NOT NULL)"
-
 
 PAYMENTS = Part(
     file="facts.sqlite",
@@ -54,44 +51,56 @@ def opened(data: Path) -> Tenants:
 
 
 @pytest.fixture
-def checkpoint(tmp_path: Path) -> Iterator[Store]:
-    store = Store(tmp_path / "projectors" / "payments.sqlite", TABLE)
+def progress(tmp_path: Path) -> Iterator[Progress]:
+    store = Progress(tmp_path / "projectors" / "payments.sqlite")
     yield store
     store.close()
 
 
-def reach(tenants: Tenants, checkpoint: Store, name: str, position: int) -> None:
+def reach(tenants: Tenants, progress: Progress, name: str, position: int) -> None:
     """Bring a tenant and the projector to a position."""
     with tenants.pinned(name) as tenant, tenant.payments.store.writing(position):
         pass
-    tenants.checkpoint(checkpoint, Step(applied=1, parked=0, position=position, changed={name: frozenset()}), PAYMENTS)
+    tenants.reach(progress, Step(applied=1, parked=0, position=position, changed={name: frozenset()}), PAYMENTS)
 
 
 def test_a_projector_goes_on_from_its_checkpoint_though_a_quiet_tenant_stands_lower(
-    tmp_path: Path, checkpoint: Store
+    tmp_path: Path, progress: Progress
 ) -> None:
     tenants = opened(tmp_path)
-    reach(tenants, checkpoint, "acme", 5)
-    reach(tenants, checkpoint, "globex", 90)
+    reach(tenants, progress, "acme", 5)
+    reach(tenants, progress, "globex", 90)
 
-    assert opened(tmp_path).resume_position(checkpoint, PAYMENTS) == 90
+    assert opened(tmp_path).resume_position(progress, PAYMENTS) == 90
 
 
-def test_a_tenant_that_lies_behind_what_it_had_reached_is_caught_up(tmp_path: Path, checkpoint: Store) -> None:
+def test_a_tenant_that_lies_behind_what_it_had_reached_is_caught_up(tmp_path: Path, progress: Progress) -> None:
     tenants = opened(tmp_path)
-    reach(tenants, checkpoint, "acme", 70)
-    reach(tenants, checkpoint, "globex", 90)
+    reach(tenants, progress, "acme", 70)
+    reach(tenants, progress, "globex", 90)
     with tenants.pinned("acme") as tenant, tenant.payments.store.reading() as connection:
         connection.execute("UPDATE checkpoint SET position=40")
 
-    assert opened(tmp_path).resume_position(checkpoint, PAYMENTS) == 40
+    assert opened(tmp_path).resume_position(progress, PAYMENTS) == 40
 
 
-def test_a_tenant_whose_files_are_gone_is_rebuilt_from_the_start(tmp_path: Path, checkpoint: Store) -> None:
+def test_a_tenant_whose_files_are_gone_is_rebuilt_from_the_start(tmp_path: Path, progress: Progress) -> None:
     tenants = opened(tmp_path)
-    reach(tenants, checkpoint, "acme", 70)
+    reach(tenants, progress, "acme", 70)
     with tenants.pinned("acme") as tenant:
         tenant.close()
     shutil.rmtree(tmp_path / "tenants")
 
-    assert opened(tmp_path).resume_position(checkpoint, PAYMENTS) == 0
+    assert opened(tmp_path).resume_position(progress, PAYMENTS) == 0
+
+
+def test_a_start_in_the_middle_of_a_rebuild_goes_on_where_the_tenant_stands(tmp_path: Path, progress: Progress) -> None:
+    tenants = opened(tmp_path)
+    reach(tenants, progress, "acme", 70)
+    reach(tenants, progress, "globex", 90)
+    with tenants.pinned("acme") as tenant:
+        tenant.close()
+    shutil.rmtree(tmp_path / "tenants" / "acme")
+    reach(opened(tmp_path), progress, "acme", 40)
+
+    assert opened(tmp_path).resume_position(progress, PAYMENTS) == 40

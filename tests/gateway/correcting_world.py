@@ -29,12 +29,12 @@ from domain.ids import split_stream_id
 from domain.message import Failed, Reply, Trace
 from domain.payment import view
 from domain.payment_saga import FactRecorded, PaymentLinked, RecordFact
-from gateway.corrections import SCHEMA, Corrector, Way
+from gateway.corrections import Corrector, Way
 from gateway.ledger import Ledger
 from projections.answer_ledger import AnswerLedger
 from projections.conversations import Conversations
 from projections.feed import SqliteFeed
-from projections.store import Store
+from projections.progress import Progress
 from tests.domain.examples import PAYMENT, fact
 from tests.spec import NOON
 from tests.worlds import TENANT, entries_in, handled, ids, link, new_shard, of_payment
@@ -90,7 +90,7 @@ class World:
         return Corrector(
             feed,
             self.answers,
-            Store(self.directory / files / "corrections.sqlite", SCHEMA),
+            Progress(self.directory / files / "corrections.sqlite"),
             conversations=Conversations(feed),
             judge=self._judge,
             request=handled(self.shard),
