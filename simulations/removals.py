@@ -118,7 +118,7 @@ def _without_links() -> Any:  # noqa: ANN401 - a context manager
 
 def _without_owner() -> Any:  # noqa: ANN401 - a context manager
     """Whoever has a store open may write to it."""
-    return replaced(projections.store.Store, "_check_owner", lambda self: None)
+    return replaced(projections.store.Store, "_check_owner", lambda self, current: None)
 
 
 class _Keyless:
