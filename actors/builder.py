@@ -57,6 +57,8 @@ _TOPICS = tuple(
     )
 )
 _PAGE = 500
+# Why a build is given up that another program, or the same with other settings, began. Nothing is wrong with it.
+OTHERWISE = "it was begun by a program that makes it otherwise"
 _INDEX = IndexDecider()
 # What a replaced generation is told as, beside the keys of payments and customers: answers of it are kept no longer.
 GENERATION_KEY = "generation:"
@@ -235,7 +237,7 @@ class Builder:
             generation = state.under_way
             begun = state.generations[generation]
             if begun.stage != "recalled" and (begun.model, begun.layout) != (self._tenants.model, LAYOUT):
-                self._abandon(name, generation, "it was begun by a program that makes it otherwise")
+                self._abandon(name, generation, OTHERWISE)
                 return
             site = self._site = self._opened(name, generation, state)
         match state.stage(site.generation):
@@ -381,7 +383,7 @@ class Builder:
             if active is None or (active.model, active.layout) == wanted:
                 continue
             if any(
-                number > state.active and (each.model, each.layout) == wanted
+                number > state.active and (each.model, each.layout) == wanted and each.abandoned_for != OTHERWISE
                 for number, each in state.generations.items()
             ):
                 continue  # It failed its checks, or was rolled back from: a person is to ask for the next.

@@ -163,6 +163,7 @@ class Index:
             )
             for projection in PROJECTIONS
         }
+        self._tenants.check_owner = self._check_owner
         self.builder = Builder(
             self._tenants,
             feed=feed_of(),
@@ -220,8 +221,8 @@ class Index:
             raise
 
     def _turn(self, projection: Projection, of: _Projection) -> Turn:
-        # Whoever does not own this any more opens no tenant: that would take it from its owner.
-        of.progress.position()
+        # What was applied by another is in no tenant's turn here: nobody would tell of it.
+        self._check_owner()
         step = of.projector.run_once()
         # Told before anything else can fail: what changed and is not told would stay in the caches.
         self._changes.reached(
@@ -239,6 +240,11 @@ class Index:
         if projection == PAYMENTS:
             self._note_lag(turn)
         return turn
+
+    def _check_owner(self) -> None:
+        """Raise `FencedError` once another process has opened the progress of this shard."""
+        for projection in self._projections.values():
+            projection.progress.position()
 
     def bounds(self, tenant: Tenant) -> Bounds:
         """How far a tenant's live stores are: what is applied there is announced, or is by the turn under way."""
@@ -307,6 +313,7 @@ class Index:
         gone = self._withdrawals.ahead(query.tenant) if isinstance(query, GetDocument) else frozenset()
         with self._tenants.pinned(query.tenant) as tenant:
             found = tenant.reader.look_up(query, position)
+            tenant.check_owner()
         if isinstance(found, DocumentFound) and found.document is not None and found.document.document_id in gone:
             return DocumentFound(position=found.position, document=None)
         return found

@@ -83,6 +83,11 @@ class Tenant:
         )
         self.reader = TenantReader(self.payments, self.knowledge, generation)
 
+    def check_owner(self) -> None:
+        """Raise `FencedError` if another process has opened the files since: what was read may be of any time."""
+        self.payments.store.position()
+        self.knowledge.store.position()
+
     def close(self) -> None:
         """Release files and memory."""
         self.payments.close()
@@ -162,6 +167,8 @@ class Tenants:
         self._places: OrderedDict[str, _Place] = OrderedDict()
         # What was replaced and is not closed yet; of that, what nobody reads any more.
         self._read: dict[tuple[str, int], int] = {}
+        # Raises `FencedError` once another process owns what this one has: to open a tenant would take it from there.
+        self.check_owner: Callable[[], None] = lambda: None
         self._left: list[tuple[str, _Held]] = []
 
     def directory(self, name: str) -> Path:
@@ -280,7 +287,11 @@ class Tenants:
         return self.open_generation(name, generations.active, generations)
 
     def open_generation(self, name: str, generation: int, generations: Index) -> Tenant:
-        """A generation's stores, whatever is active; they are the caller's to close or to `replace` with."""
+        """A generation's stores, whatever is active; they are the caller's to close or to `replace` with.
+
+        Raises `FencedError` in a process that was replaced.
+        """
+        self.check_owner()
         tenant = self._open_tenant(self.directory(name), name, generation, self._embedder)
         tenant.model = self._model_of(generations.generations[generation])
         return tenant

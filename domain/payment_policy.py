@@ -153,7 +153,8 @@ _RETURNING = frozenset({"pending", "requires_action", "succeeded"})
 def _read_or_ask(progress: Progress, reason: EscalationReason) -> Step | None:
     """Read the provider, or, where that was done, ask a person, once.
 
-    Whoever was asked about something else is not asked about this as well, and may be spared both: it is read.
+    Whoever was asked about something else is not asked about this as well, and may be spared both: it is read. So it is
+    again with each later fact where it could not be read: the provider may answer by then.
     """
     if not progress.is_read and progress.escalation != reason:
         return _READ

@@ -25,6 +25,11 @@ class Delays(msgspec.Struct, frozen=True, kw_only=True):
     def count(self) -> int:
         return sum(self.counts)
 
+    def since(self, before: "Delays") -> "Delays":
+        """Those that came after `before`, an earlier reading of the same."""
+        counts = tuple(now - then for now, then in zip(self.counts, before.counts, strict=True))
+        return Delays(tenant=self.tenant, projection=self.projection, counts=counts, sum_s=self.sum_s - before.sum_s)
+
     def cumulative(self) -> list[tuple[str, float]]:
         """The buckets as Prometheus has them: upper bound, and how many were within it."""
         bounds = [*map(str, BOUNDS_S), "+Inf"]

@@ -231,9 +231,10 @@ class EmbeddingCache:
 def _runs(lengths: Sequence[int], threads: int) -> Iterator[list[int]]:
     """The indexes in groups of like length, the longest first, each for one run of the model.
 
-    What would fit one run becomes one for each thread, so that no core waits for another.
+    What would fit one run becomes about one for each thread, so that no core waits for another.
     """
-    share = -(-sum(lengths) // threads)
+    # As if all were as long as the longest: unequal ones would else need a run more than there are threads.
+    share = -(-len(lengths) // threads) * max(lengths, default=0)
     tokens_max = min(_TOKENS_PER_RUN_MAX, max(share, _TOKENS_PER_RUN_MIN))
     run: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda each: -lengths[each]):

@@ -89,7 +89,15 @@ def ensure_model(precision: Precision = "fp32", models: Path | None = None) -> P
     Takes half a minute the first time. Raises `TerminalError` with what to do if that fails.
     """
     exact = _ensure_exact(models)
-    return exact if precision == "fp32" else ensure_int8(exact)
+    if precision == "fp32":
+        return exact
+    try:
+        return ensure_int8(exact)
+    except OSError as error:
+        raise TerminalError(
+            f'the model of 8 bits cannot be written beside {exact} ({error}); set index.precision = "fp32", or let '
+            "whoever runs the node write there"
+        ) from error
 
 
 def _ensure_exact(models: Path | None, timeout_s: float = 900.0) -> Path:

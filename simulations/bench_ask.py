@@ -70,7 +70,7 @@ async def bench_ask(seconds: float, precision: str, plot: Path | None, say: Call
     """Zipf-repeated questions about `PAYMENTS` payments; then every question another; then the peer."""
     traffic = generate(seed=SEED, payments=PAYMENTS, start=datetime.now(UTC) - timedelta(weeks=16))
     arrivals = deliveries(traffic, seed=SEED)
-    coming = round(seconds * WEBHOOKS_PER_SECOND)
+    coming = min(round(seconds * WEBHOOKS_PER_SECOND), len(arrivals) // 2)
     before, during = arrivals[:-coming], arrivals[-coming:]
     payments = _changing_first(traffic, during)
     questions = questions_about(payments)
@@ -101,14 +101,16 @@ async def bench_ask(seconds: float, precision: str, plot: Path | None, say: Call
         say(f"uncached, {seconds:g} s")
         uncached = await load(never_twice(at.netloc, payments))
         say(f"uncached, {STEADY_PER_SECOND}/s, {seconds:g} s")
-        requests = never_twice(at.netloc, payments, " of today")
+        requests = never_twice(at.netloc, payments, " once more")
         steady = await ask_steadily(at, requests, per_second=STEADY_PER_SECOND, seconds=seconds)
         points = await curves(at, questions, payments, seconds / 2, say) if plot else ([], [])
     if plot:
         draw(*points, f"recount bench ask, {precision}", plot)
     say(f"a bare handler, {seconds:g} s")
     bare = await _bare(questions, seconds)
-    missed = _missed(cached, changing)
+    steady_times = [steady, *(point.times for each in points for point in each)]
+    failed = cached.errors + changing.answers.errors + uncached.errors + sum(each.failed for each in steady_times)
+    missed = _missed(cached, changing, failed)
     return AskReport(
         precision=precision,
         distinct_questions=len(questions),
@@ -134,11 +136,11 @@ def _changing_first(traffic: Traffic, during: Sequence[Delivery]) -> list[str]:
     return [each for each in known if each in coming] + [each for each in known if each not in coming]
 
 
-def _missed(cached: LoadResult, changing: Changing) -> list[str]:
+def _missed(cached: LoadResult, changing: Changing, failed: int) -> list[str]:
     reasons = (
         (cached.per_second < TARGET_PER_SECOND, f"{cached.per_second:.0f} cached questions/s"),
         (cached.p95_ms >= TARGET_P95_MS, f"{cached.p95_ms:g} ms at p95 when cached"),
-        (cached.errors + changing.answers.errors > 0, "not every question was answered"),
+        (failed > 0, f"{failed} questions were not answered"),
         (changing.stale_count > 0, f"{changing.stale_count} answers were not true at their position"),
     )
     return [reason for is_missed, reason in reasons if is_missed]

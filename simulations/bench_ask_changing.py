@@ -55,7 +55,8 @@ async def ask_while_it_changes(
 ) -> Answers:
     """Ask by Zipf's law as fast as answers come; a webhook arrives every twentieth of a second."""
     bodies: list[bytes] = []
-    delivering = asyncio.create_task(_deliver(client, arriving))
+    taken: list[Delivery] = []
+    delivering = asyncio.create_task(_deliver(client, arriving, taken))
     try:
         result = await run_load(
             at.host,
@@ -65,18 +66,19 @@ async def ask_while_it_changes(
             seconds=seconds,
             on_body=bodies.append,
         )
-        delivered = await delivering
+        meanwhile = len(taken)
+        await delivering
     finally:
         delivering.cancel()
-    return Answers(result=result, bodies=bodies, webhooks=delivered)
+    return Answers(result=result, bodies=bodies, webhooks=meanwhile)
 
 
-async def _deliver(client: GatewayClient, arriving: Sequence[Delivery]) -> int:
+async def _deliver(client: GatewayClient, arriving: Sequence[Delivery], taken: list[Delivery]) -> None:
     first_s = time.perf_counter()
     for number, delivery in enumerate(arriving):
         await asyncio.sleep(max(0.0, first_s + number / WEBHOOKS_PER_SECOND - time.perf_counter()))
         await client.deliver([delivery])
-    return len(arriving)
+        taken.append(delivery)
 
 
 def held_against(feed: Feed, tenant: str, answers: Answers) -> Changing:

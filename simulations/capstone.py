@@ -7,16 +7,21 @@ does not keep the others from running.
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
 
 TOTAL_S = 20 * 60
 STOP_S = 60
+LOOK_EVERY_S = 0.2
 _SAID_LINES = 40
+# How a line of figures begins, which are written to a file as well.
+_OF_FIGURES = frozenset({"{", "}", " "})
 _COMMAND = (sys.executable, "-m", "simulations")
 
 
@@ -133,50 +138,62 @@ async def _run(stage: Stage, out: Path, on_line: Callable[[str], None]) -> Stage
     await asyncio.to_thread(directory.mkdir, parents=True, exist_ok=True)
     began_s = time.monotonic()
     missed = ""
-    # Results go to standard output and progress beside it; both append to one file.
+    # Results and progress go to one file, and not through a pipe: who inherits that may keep it open for ever.
     with log.open("ab", buffering=0) as written:
         process = await asyncio.create_subprocess_exec(
-            *command, stdout=written, stderr=asyncio.subprocess.PIPE, start_new_session=True
+            *command, stdout=written, stderr=subprocess.STDOUT, start_new_session=True
         )
+        is_over = asyncio.Event()
+        telling = asyncio.create_task(_tell(log, on_line, is_over))
         try:
             async with asyncio.timeout(stage.limit_s):
-                assert process.stderr is not None
-                async for line in process.stderr:
-                    written.write(line)
-                    on_line(line.decode(errors="replace").rstrip())
                 if await process.wait():
                     missed = f"it ended with status {process.returncode}"
         except TimeoutError:
             missed = f"it took more than {stage.limit_s:.0f} s"
         finally:
             await _end(process)
-    figures = await asyncio.to_thread(_figures, json)
+            is_over.set()
+            await telling
+    figures, of_figures = await asyncio.to_thread(_judged, json)
     said = await asyncio.to_thread(log.read_text, errors="replace")
     return StageResult(
         name=stage.name,
         title=stage.title,
         command=_written(command),
         took_s=round(time.monotonic() - began_s, 1),
-        missed=missed + _reasons(figures) if missed else "",
+        missed="; ".join(each for each in (missed, *of_figures) if each),
         figures=msgspec.Raw(figures),
         said="\n".join(said.splitlines()[-_SAID_LINES:]),
     )
 
 
+async def _tell(log: Path, on_line: Callable[[str], None], is_over: asyncio.Event) -> None:
+    """Tell what a stage says, as it is written, without the figures that it prints."""
+    rest = ""
+    with log.open(errors="replace") as written:
+        is_last = False
+        while not is_last:
+            is_last = is_over.is_set()
+            *lines, rest = (rest + written.read()).split("\n")
+            for line in lines:
+                if line[:1] not in _OF_FIGURES:
+                    on_line(line.rstrip())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    await is_over.wait()
+
+
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """End a stage that is still there with all that it started, first asking."""
-    if process.returncode is not None:
-        return
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
+    """End a stage with all that it started: first asking, if it is still there."""
+    if process.returncode is None:
+        with suppress(ProcessLookupError, TimeoutError):
+            os.killpg(process.pid, signal.SIGTERM)
             async with asyncio.timeout(STOP_S):
                 await process.wait()
-        except ProcessLookupError:
-            return
-        except TimeoutError:
-            continue
-        return
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
 
 
 def _written(command: Sequence[str]) -> str:
@@ -185,12 +202,16 @@ def _written(command: Sequence[str]) -> str:
     return " ".join(["recount", *command[len(_COMMAND) :]] if is_own else command)
 
 
-def _figures(json: Path) -> bytes:
-    return json.read_bytes() if json.exists() else b"null"
-
-
-def _reasons(figures: bytes) -> str:
-    """What the figures themselves say was missed."""
-    found = msgspec.json.decode(figures)
-    missed = found.get("missed", []) if isinstance(found, dict) else []
-    return "".join(f"; {each}" for each in missed)
+def _judged(json: Path) -> tuple[bytes, list[str]]:
+    """What a stage wrote, `null` without anything that can be read, and what that says was missed."""
+    if not json.exists():
+        return b"null", []
+    figures = json.read_bytes()
+    try:
+        found = msgspec.json.decode(figures)
+    except msgspec.DecodeError as error:
+        return b"null", [f"its figures cannot be read: {error}"]
+    if not isinstance(found, dict):
+        return figures, []
+    missed = [str(each) for each in found.get("missed", [])]
+    return figures, missed or (["its figures miss their target"] if found.get("meets_target") is False else [])

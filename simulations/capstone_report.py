@@ -48,9 +48,16 @@ def _stage(stage: StageResult) -> Iterator[str]:
     if stage.missed:
         yield f'<p class="bad">{html.escape(stage.missed)}</p>'
     if bytes(stage.figures) != b"null":
-        yield from _FIGURES[stage.name](stage.figures)
+        yield from _figures(stage)
     elif stage.said:
         yield f"<pre>{html.escape(stage.said)}</pre>"
+
+
+def _figures(stage: StageResult) -> list[str]:
+    try:
+        return list(_FIGURES[stage.name](stage.figures))
+    except msgspec.DecodeError as error:
+        return [f'<p class="bad">its figures cannot be read: {html.escape(str(error))}</p>']
 
 
 def _flows(figures: msgspec.Raw) -> Iterator[str]:
@@ -81,7 +88,7 @@ def _load(figures: msgspec.Raw) -> Iterator[str]:
             ("visible after", f"p95 {found.visible_p95_s * 1000:g} ms"),
             ("questions out", f"{found.questions_per_second:,.0f}/s, {found.answers.failed} failed"),
             ("answered after", f"p50 {found.answers.p50_ms:g} ms, p95 {found.answers.p95_ms:g} ms"),
-            ("differences from the provider's books", f"{len(found.wrong)} in {found.checked} payments"),
+            ("differences from the provider's books", f"{found.wrong_count} in {found.checked} payments"),
         ]
     )
     yield "<p>95 % of each second's questions were answered within (ms):</p>"

@@ -94,7 +94,9 @@ _CONCEPTS: tuple[tuple[Concept, str], ...] = (
 _NEGATION_RE = re.compile(
     r"(?<!\w)(?:not|never|no|none|nothing|neither|nor|without|cannot|\w+n't|yet to|chưa|không|chẳng|chả)(?!\w)"
 )
-_THIS_RE, _THIS_AFTER_RE = re.compile(r"(?<!\w)(?:this|that) $"), re.compile(r" (?:này|đó)(?!\w)")
+# "That" may as well begin a clause, and "these" are several.
+_THIS_RE, _THIS_AFTER_RE = re.compile(r"(?<!\w)this $"), re.compile(r" này(?!\w)")
+_SEVERAL_RE = re.compile(r"(?<!\w)(?:các|những|mọi|tất cả) (?:khoản )?$")
 _NEGATION_WORDS = 5
 _NOUN_NEGATION_WORDS = 3
 _MONTHS = {
@@ -200,8 +202,15 @@ def _nouns(text: str) -> Iterator[tuple[int, int, Piece]]:
         for match in pattern.finditer(text):
             is_negated = _is_denied(text, match.start(), _NOUN_NEGATION_WORDS)
             start, end = match.span()
-            is_pointed = bool(_THIS_RE.search(text, 0, start) or _THIS_AFTER_RE.match(text, end))
+            is_pointed = _is_pointed(text, start, end)
             yield start, end, Piece(kind="noun", noun=noun, is_negated=is_negated, is_pointed=is_pointed)
+
+
+def _is_pointed(text: str, start: int, end: int) -> bool:
+    """Whether the noun is the one just spoken of: "this refund", "khoản hoàn tiền này"."""
+    if _THIS_RE.search(text, 0, start):
+        return not text[start:end].endswith("s")
+    return _THIS_AFTER_RE.match(text, end) is not None and _SEVERAL_RE.search(text, 0, start) is None
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

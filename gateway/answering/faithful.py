@@ -248,7 +248,7 @@ class _Check:
             spoken_of = {each.noun for each in nouns if not each.is_negated} - {"payment"}
             of_nouns = [each for each in self._truths if each.noun in spoken_of and each.payment_id in families]
             return of_nouns or named
-        pointed = {each.noun for each in nouns if each.is_pointed}
+        pointed = {each.noun for each in nouns} - {each.noun for each in nouns if not each.is_pointed}
         if of_before := [each for each in self._meant if each.noun in pointed]:
             return of_before
         spoken_of = {each.noun for each in nouns if not each.is_negated}

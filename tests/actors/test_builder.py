@@ -237,6 +237,25 @@ def test_another_model_has_every_tenant_built_again_and_nothing_is_quoted_until_
     node.close()
 
 
+def test_a_model_that_is_taken_back_and_wanted_again_before_it_was_built_is_built(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    fill(node)
+    node.close()
+    for model, stage in (("other-words/1", "building"), ("hashed-words/1", "abandoned")):
+        node = Node(tmp_path, model=Counting(model))
+        node.project()
+        node.index.builder.step()
+        assert node.stages()[2] == stage
+        node.close()
+    node = Node(tmp_path, model=Counting("other-words/1"))
+    node.project()
+
+    node.build()
+
+    assert (node.ask().generation, quoted(node.ask())) == (3, [("refunds", 2), ("parking", 1)])
+    node.close()
+
+
 def test_another_layout_is_built_beside_and_rolling_back_from_it_is_not_undone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,14 +1,16 @@
 """An index shard that was replaced and still runs, and what its successor must never miss."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from actors.index import PAYMENTS
 from actors.tenants import generation_directory
 from domain.errors import FencedError
 from projections.payment_view import TOPICS, PaymentStore
+from projections.retrieval import AnyFound, GetDocument, GetPayment
 from tests.actors.index_node import TENANT, Node
 
 
@@ -65,9 +67,43 @@ def test_what_another_applied_is_not_passed_over_in_silence(owner: Node) -> None
     assert all(changed != {TENANT: []} for _, changed in owner.told())
 
 
-def test_nothing_is_answered_from_a_file_that_another_has_opened(owner: Node) -> None:
+def payment(node: Node) -> AnyFound:
+    queries = [GetPayment(tenant=TENANT, payment_id="pi_2")]
+    [found] = msgspec.msgpack.decode(node.index.query(msgspec.msgpack.encode(queries)), type=list[AnyFound])
+    return found
+
+
+def document(node: Node) -> AnyFound:
+    queries = [GetDocument(tenant=TENANT, document_id="refunds")]
+    [found] = msgspec.msgpack.decode(node.index.query(msgspec.msgpack.encode(queries)), type=list[AnyFound])
+    return found
+
+
+ASKED = pytest.mark.parametrize("asked", [Node.ask, payment, document], ids=["question", "payment", "document"])
+
+
+@ASKED
+def test_nothing_is_answered_from_a_file_that_another_has_opened(owner: Node, asked: Callable[[Node], object]) -> None:
     applied_by_another(owner)
 
     with pytest.raises(FencedError):
-        owner.ask()
+        asked(owner)
     assert owner.index.fenced is not None
+
+
+@ASKED
+def test_one_that_was_replaced_answers_nothing_and_takes_no_tenant_from_its_successor(
+    former: Node, owner: Node, asked: Callable[[Node], object]
+) -> None:
+    with pytest.raises(FencedError):
+        asked(former)
+
+    assert owner.ask().payments
+    assert owner.index.fenced is None
+
+
+def test_one_that_was_replaced_builds_nothing(former: Node, owner: Node) -> None:
+    with pytest.raises(FencedError):
+        former.tenants.open_generation(TENANT, 1, former.tenants.generations(TENANT))
+
+    owner.project()

@@ -275,6 +275,19 @@ def test_a_contradiction_that_cannot_be_read_stays_with_the_person_who_is_asked_
     assert story.state.progress.escalation == "unconfirmed"
 
 
+def test_a_contradiction_that_could_not_be_read_is_tried_again_with_a_later_fact_and_asked_about_once() -> None:
+    story = Story(is_started=False)
+    story.tell(RecordFact(fact=fact("e1", "intent", "captured", 5, captured_minor=4900)))
+    story.tell(RecordFact(fact=fact("e2", "intent", "canceled", 6)))
+    assert kinds(story.gave_up("it answers 401"))[-1:] == []
+    assert story.state.progress.escalation == "provider_unreadable"
+
+    assert kinds(story.tell(RecordFact(fact=fact("e3", "charge:ch_1", "captured", 5, captured_minor=4900)))) == ["pull"]
+    assert story.gave_up("it answers 401")[1:] == []
+    story.tell(RecordFact(fact=fact("e4", "charge:ch_2", "captured", 5, captured_minor=4900)))
+    assert last(story.done(captured(9))) == PaymentSettled(result="ended")
+
+
 def test_facts_that_agree_lead_to_nothing_more() -> None:
     story = Story(is_started=False)
 

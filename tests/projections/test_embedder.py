@@ -167,9 +167,10 @@ def test_texts_of_like_length_run_together_and_every_text_once() -> None:
     assert len(runs) < 10
 
 
-@pytest.mark.parametrize(("threads", "runs"), [(1, 1), (2, 2), (4, 4)])
-def test_what_fits_one_run_is_spread_over_the_threads(threads: int, runs: int) -> None:
-    assert len(list(_runs([16] * 16, threads))) == runs
+@pytest.mark.parametrize("lengths", [[16] * 16, [40, 39, 38, 35], list(range(15, 21)) * 3])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_fits_one_run_is_spread_over_the_threads(lengths: list[int], threads: int) -> None:
+    assert len(list(_runs(lengths, threads))) == threads
 
 
 def test_a_few_words_are_not_spread() -> None:

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import msgspec
+import pytest
 from typer.testing import CliRunner
 
 from simulations.bench_mixed import MixedReport
@@ -27,6 +28,7 @@ MIXED = MixedReport(
     drained_s=0.2,
     checked=300,
     wrong=[],
+    wrong_count=0,
     missed=[],
     meets_target=True,
 )
@@ -75,6 +77,38 @@ async def test_a_stage_over_its_limit_is_ended_with_what_it_started(tmp_path: Pa
     deadline_s = time.monotonic() + 20
     while (child := process(int(lines[0]))) is not None and child.state != "Z":
         assert time.monotonic() < deadline_s, "what the stage started is still there"
+
+
+async def test_what_a_stage_started_ends_with_it_though_the_stage_itself_was_killed(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, subprocess, sys; child = subprocess.Popen(['sleep', '300']);"
+        "print(child.pid, file=sys.stderr, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    lines: list[str] = []
+
+    report = await run_capstone([stage(program)], tmp_path, on_line=lines.append)
+
+    assert report.missed == ["load: it ended with status -9"]
+    deadline_s = time.monotonic() + 20
+    while (child := process(int(lines[0]))) is not None and child.state != "Z":
+        assert time.monotonic() < deadline_s, "what the stage started is still there"
+
+
+@pytest.mark.parametrize(
+    ("program", "missed"),
+    [
+        ("import sys, pathlib; pathlib.Path(sys.argv[1]).write_text('{')", "its figures cannot be read"),
+        (writes({"meets_target": False}), "its figures miss their target"),
+        ("import sys; print('x' * 200_000, file=sys.stderr); sys.exit(3)", "it ended with status 3"),
+    ],
+)
+async def test_a_stage_that_goes_wrong_in_any_way_is_missed_and_there_is_a_page(
+    tmp_path: Path, program: str, missed: str
+) -> None:
+    report = await run_capstone([stage(program), stage("pass", "machine")], tmp_path)
+
+    assert [each.missed[: len(missed)] for each in report.stages] == [missed, ""]
+    assert missed in page(report)
 
 
 async def test_a_run_that_takes_too_long_in_all_is_missed(tmp_path: Path) -> None:

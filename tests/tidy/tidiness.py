@@ -30,7 +30,7 @@ SLEEPS: Mapping[str, str] = {
     "simulations/bench_ask_changing.py": "the ticks of a steady stream",
     "simulations/bench_ask_curve.py": "how long it is asked",
     "simulations/bench_ingest.py": "the ticks of a steady stream, and the interval between two looks at a consumer",
-    "simulations/bench_mixed.py": "the ticks of a steady stream",
+    "simulations/bench_mixed.py": "the ticks of a steady stream, and the interval between two looks at the metrics",
     "simulations/bench_promotion.py": "how long it is asked without a build, and the interval between two looks at one",
     "simulations/bench_tenants.py": "how long it is asked",
     "simulations/chaos/activities.py": "the pauses that an experiment asks for around an activity",

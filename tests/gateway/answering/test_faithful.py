@@ -165,6 +165,14 @@ TWO_REFUNDS = known_as(
         ("Refund re_0 was canceled; the money of this refund was returned. Refund re_1 succeeded.", "status"),
         ("Refund re_0 was canceled. Refund re_1 succeeded; this refund was not returned.", "status"),
         ("Refund re_0 was canceled and re_1 succeeded. The money of this refund was not returned.", "status"),
+        ("Refund re_0 was canceled. Refund re_1 succeeded. Note that refunds succeeded.", "status"),
+        ("Refund re_0 was canceled. Refund re_1 succeeded. We know that refunds were returned.", "status"),
+        ("Refund re_0 was canceled. Refund re_1 succeeded. This refunds succeeded.", "status"),
+        ("Refund re_0 was canceled. Refund re_1 succeeded. This refund and the other refund succeeded.", "status"),
+        (
+            "Refund re_0 was canceled. Refund re_1 succeeded. So refunds of this payment were returned in full.",
+            "status",
+        ),
     ],
 )
 def test_this_refund_is_the_one_spoken_of_just_before(text: str, because: str | None) -> None:
