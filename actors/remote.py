@@ -36,6 +36,28 @@ PENDING_CALLS_MAX = 1_000
 HEALTH_GROUP = "health"
 
 
+class _Cluster:
+    """The cluster that this process is in: which one in turn, and whether it is away, being started again.
+
+    A handle of an earlier one says nothing. Ray would start a cluster of its own making for whoever asks it for an
+    actor while there is none, so nobody asks then.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.is_away = False
+
+    def check(self) -> None:
+        """Raise `RetryableError` while it is away."""
+        if self.is_away:
+            raise RetryableError("Ray is being started again", retry_after_s=1)
+
+
+_cluster = _Cluster()
+# Of a cluster that is started here. Ray's core keeps the first one that it reads, so it stays for the process.
+_TOKEN = secrets.token_hex(32)
+
+
 class Hosting(msgspec.Struct, frozen=True, kw_only=True):
     """How a class is hosted: threads for its calls, and groups of methods with threads of their own."""
 
@@ -57,7 +79,7 @@ def start_ray(address: str, *, object_store_bytes: int = 128 * 1024**2) -> None:
             except ConnectionError as error:
                 raise TerminalError(f"ray.address {address!r}: no cluster answers there: {error}") from error
             return
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        os.environ["RAY_AUTH_TOKEN"] = _TOKEN
         # Ray takes 127.0.0.1 for a mistake and puts an interface's address in its place, unless it is told that this
         # is no cluster, for which it has a constant and no option; with 127.0.0.1 its servers bind to loopback.
         ray_constants.ENABLE_RAY_CLUSTER = False
@@ -96,6 +118,23 @@ def stop_ray() -> None:
     ray.shutdown()
 
 
+async def restart_ray(address: str) -> None:
+    """Start Ray anew after its own processes died. Until it is there, every call to a host is refused at once.
+
+    Raises whatever keeps Ray from starting; then it stays away.
+    """
+    _cluster.is_away = True
+
+    def restart() -> None:
+        stop_ray()
+        start_ray(address)
+
+    with _own_signal_handlers():
+        await asyncio.to_thread(restart)
+    _cluster.number += 1
+    _cluster.is_away = False
+
+
 def run_tasks(function: Callable[..., bytes], calls: Sequence[tuple[Any, ...]]) -> Iterator[bytes]:
     """Call a function once per tuple of arguments, spread over the cluster; results in the order in which they come.
 
@@ -112,6 +151,7 @@ def run_tasks(function: Callable[..., bytes], calls: Sequence[tuple[Any, ...]]) 
 
 def start_host(hosted: type[Any], name: str, place: bytes, hosting: Hosting, telemetry: Telemetry) -> None:
     """Start a process that hosts `hosted(place)` under `name`, or find the one that is there."""
+    _cluster.check()
     methods = {"ping": HEALTH_GROUP, **hosting.methods}
 
     def start(self: Any, place: bytes) -> None:  # noqa: ANN401 - an instance of any hosted class
@@ -147,6 +187,8 @@ def _forward(hosted: type[Any], method: str) -> Any:  # noqa: ANN401 - a method 
 
 def kill_host(name: str) -> None:
     """End a host for good, so that its name is free. The lease, not this, keeps a paused one from writing."""
+    if _cluster.is_away:
+        return  # It ended with what hosted it.
     try:
         ray.kill(ray.get_actor(name, namespace=NAMESPACE), no_restart=True)
     except ValueError:
@@ -160,11 +202,14 @@ class RayEndpoint:
         self._name = name
         self._timeout_s = timeout_s
         self._handle: Any = None
+        self._cluster_number = 0
 
     async def call(self, method: str, payload: bytes, *, timeout_s: float | None = None) -> bytes:
+        _cluster.check()
         try:
-            if self._handle is None:
+            if self._handle is None or self._cluster_number != _cluster.number:
                 self._handle = ray.get_actor(self._name, namespace=NAMESPACE)
+                self._cluster_number = _cluster.number
             # Not wait_for: that of Python 3.11 keeps a cancellation to itself that comes together with the result.
             async with asyncio.timeout(self._timeout_s if timeout_s is None else timeout_s):
                 future = asyncio.wrap_future(getattr(self._handle, method).remote(payload).future())

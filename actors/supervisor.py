@@ -84,6 +84,14 @@ class Supervisor:
         await asyncio.gather(*(self._await_first(watched) for watched in self._watched.values()))
         self._watches = [asyncio.create_task(self._watch(watched)) for watched in self._watched.values()]
 
+    async def start_again(self) -> None:
+        """Start every host anew after all were lost. Raises `TerminalError` for one that does not start."""
+        await end(self._watches)
+        for watched in self._watched.values():
+            watched.health, watched.strikes = None, 0
+            watched.replacements += 1
+        await self.start()
+
     async def restart(self, name: str) -> None:
         """Give a host's name to a new process, whether or not the old one answers.
 
@@ -148,8 +156,8 @@ class Supervisor:
     async def _replace(self, watched: Watched) -> None:
         """Give the name to a new process. The old one may still run: its lease is gone with the new one's start."""
         watched.is_being_replaced = True
-        kill_host(watched.spec.name)
         try:
+            kill_host(watched.spec.name)
             _start(watched.spec)
             watched.health = await watched.endpoint.health(START_TIMEOUT_S)
         except Exception as error:  # noqa: BLE001 - as above: it is tried again

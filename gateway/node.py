@@ -24,7 +24,7 @@ from actors.journal import Journal
 from actors.log import log_at, place_of
 from actors.payment_shard import ROLE as PAYMENT_ROLE
 from actors.payment_shard import new_id, now
-from actors.remote import start_ray, stop_ray
+from actors.remote import restart_ray, start_ray, stop_ray
 from actors.router import Router
 from actors.supervisor import Supervisor
 from actors.tasks import end
@@ -332,6 +332,11 @@ class Node:
         )
         self._stops.append(_in_thread(self.watch.close))
         self._tasks.append(asyncio.create_task(self.watch.run()))
+
+    async def start_ray_again(self) -> None:
+        """Give every host a new process after Ray's own died. Raises whatever keeps them from starting."""
+        await restart_ray(self.settings.ray.address)
+        await self.supervisor.start_again()
 
     def projected(self) -> dict[str, int]:
         """How far the projections are, as far as that is heard of all index shards."""

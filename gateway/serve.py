@@ -5,9 +5,9 @@ import os
 import secrets
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from typing import NoReturn
 
 import structlog
 import uvicorn
@@ -24,6 +24,7 @@ from gateway.prober import probing
 
 DRAIN_S = 10
 LOOK_EVERY_S = 1.0
+RAY_AGAIN_S = 120
 
 log = structlog.get_logger("serve")
 
@@ -111,7 +112,7 @@ async def _started(server: uvicorn.Server, serving: "asyncio.Task[None]") -> Non
 async def serve(
     settings: NodeSettings, *, on_ready: Callable[[str, str], None], on_progress: Callable[[str], None]
 ) -> None:
-    """Run until SIGTERM or SIGINT, or until Ray itself is lost.
+    """Run until SIGTERM or SIGINT. What is lost of Ray itself is started again; a node that cannot ends.
 
     `on_ready` gets the URLs of HTTP and NATS once everything answers.
     """
@@ -125,16 +126,24 @@ async def serve(
         on_ready(url, node.nats_url)
         while not stopping.is_set():
             if lost := lost_parts():
-                _give_up(lost)
+                await _start_ray_again(node, lost)
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY_S):
                     await stopping.wait()
 
 
-def _give_up(lost: list[str]) -> NoReturn:
-    """End at once: hosts cannot be started again, or be asked to end, and whoever keeps services alive starts anew.
+async def _start_ray_again(node: Node, lost: list[str]) -> None:
+    """Webhooks are taken and what is cached is answered meanwhile: the hosts alone went with Ray.
 
-    What was accepted is durable, and on Linux everything that the node started ends with it.
+    If it does not start, the process ends at once, without asking the hosts to: whoever keeps services alive starts it
+    anew. What was accepted is durable, and on Linux everything that the node started ends with it.
     """
     log.error("ray_lost", parts=lost)
-    os._exit(1)
+    started_s = time.monotonic()
+    try:
+        async with asyncio.timeout(RAY_AGAIN_S):
+            await node.start_ray_again()
+    except Exception as error:  # noqa: BLE001 - whatever it is, nothing is hosted here any more
+        log.error("ray_gone", reason=f"{type(error).__name__}: {error}")  # noqa: TRY400 - a reason, not a trace
+        os._exit(1)
+    log.warning("ray_started_again", seconds=round(time.monotonic() - started_s, 1))

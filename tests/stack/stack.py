@@ -122,16 +122,20 @@ class Stack:
         """End the main process at once, as a crash does, if it still runs; the others end with it."""
         assert self._process is not None
         if self._process.poll() is None:
-            below = {pid: name_of(pid) for pid in descendants(self.pid)}
+            below = descendants(self.pid)
+            self.note_orphans()
             self._process.kill()
             self._process.wait()
-            self._orphans |= {pid for pid, name in below.items() if name.startswith(RAY_AGENTS)}
-            ours = below.keys() - self._orphans
+            ours = below - self._orphans
             until(lambda: not any(map(alive, ours)), "the processes below a killed gateway end with it")
         assert self._process.stdout is not None
         self._process.stdout.close()
         while self._clients:
             self._clients.popitem()[1].close()
+
+    def note_orphans(self) -> None:
+        """Before Ray, or a part of it, is killed: what outlives it ends with the stack."""
+        self._orphans |= {pid for pid in descendants(self.pid) if name_of(pid).startswith(RAY_AGENTS)}
 
     def _end_orphans(self) -> None:
         while self._orphans:
