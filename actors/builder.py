@@ -186,8 +186,7 @@ class Builder:
     def step(self) -> bool:
         """Do the next piece of work there is; returns whether there was any. What raises is tried again.
 
-        Raises:
-            FencedError: another process owns the log's leases or the files now.
+        Raises `FencedError` if another process owns the log's leases or the files now.
         """
         self._tenants.close_left()
         self._read()
