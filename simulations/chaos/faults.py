@@ -50,6 +50,7 @@ FAULTS: Mapping[str, Fault] = {
     "kill_session": Fault(inject=faults_database.kill_session, backend="SIGKILL of a session", is_over_at_once=True),
     "crash_database": Fault(inject=faults_database.crash_database, backend="immediate shutdown"),
     "make_read_only": Fault(inject=faults_database.make_read_only, backend="default_transaction_read_only"),
+    "exhaust_connections": Fault(inject=faults_database.exhaust_connections, backend="all of max_connections"),
     "fill_disk": Fault(inject=faults_storage.fill_disk, backend="tmpfs in a mount namespace", missing=_no_namespaces),
     "fail_fsync": Fault(inject=faults_storage.fail_fsync, backend="LD_PRELOAD shim", missing=_no_compiler),
     "skew_clock": Fault(inject=faults_storage.skew_clock, backend="LD_PRELOAD shim", missing=_no_compiler),
