@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Self
@@ -141,6 +142,22 @@ class PostgresServer:
     def answers(self) -> bool:
         """Whether it takes connections."""
         return self._answers()
+
+    def take_connections(self) -> ExitStack:
+        """Take every connection that it allows; sessions of others end. Closing the result gives them back."""
+        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s AND pid <> ALL(%s)"
+        ours: list[int] = []
+        with ExitStack() as taken:
+            first = taken.enter_context(psycopg.connect(self.address(), autocommit=True))
+            ours.append(first.info.backend_pid)
+            # Whoever loses a session begins another one, until there is none to be had.
+            while True:
+                with suppress(psycopg.OperationalError):
+                    while True:
+                        further = taken.enter_context(psycopg.connect(self.address(), autocommit=True))
+                        ours.append(further.info.backend_pid)
+                if not first.execute(others, (self.user, ours)).fetchall():
+                    return taken.pop_all()
 
     def takes_writes(self) -> bool:
         """Whether a new session may write."""

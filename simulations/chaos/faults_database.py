@@ -3,9 +3,6 @@
 import asyncio
 import os
 import signal
-from contextlib import suppress
-
-import psycopg
 
 from domain.errors import TerminalError
 from simulations.chaos.injection import Injection, Place
@@ -73,34 +70,12 @@ async def make_read_only(place: Place) -> Injection:
 async def exhaust_connections(place: Place) -> Injection:
     """Others have all the connections that the server allows, and the node's own have ended."""
     server = _server(place.target)
-    taken: list[psycopg.Connection[tuple[object, ...]]] = []
-
-    def take() -> None:
-        with suppress(psycopg.OperationalError):
-            while True:
-                taken.append(psycopg.connect(server.address(), autocommit=True))
-
-    def take_all() -> None:
-        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s AND pid <> ALL(%s)"
-        # Whoever loses a session begins another one, until there is none to be had.
-        while True:
-            take()
-            if not taken[0].execute(others, (server.user, [each.info.backend_pid for each in taken])).fetchall():
-                return
-
-    def give_back() -> None:
-        while taken:
-            taken.pop().close()
+    taken = await asyncio.to_thread(server.take_connections)
 
     async def is_full() -> bool:
         return not await asyncio.to_thread(server.answers)
 
-    async def free() -> None:
-        await asyncio.to_thread(give_back)
+    async def give_back() -> None:
+        await asyncio.to_thread(taken.close)
 
-    try:
-        await asyncio.to_thread(take_all)
-    except BaseException:
-        give_back()
-        raise
-    return Injection(backend="all of max_connections", has_bitten=is_full, heal=free)
+    return Injection(backend="all of max_connections", has_bitten=is_full, heal=give_back)

@@ -185,6 +185,19 @@ def test_a_server_that_is_read_only_may_be_written_to_later(
     assert appended(journal, entry(2)) == [2]
 
 
+def test_a_server_without_a_free_connection_may_be_written_to_later() -> None:
+    with PostgresServer({"max_connections": "12"}) as server:
+        recorder = open_postgres_log(server.address())
+        journal = Journal(recorder)
+        journal.append([entry(1)], leases={})
+
+        with server.take_connections(), pytest.raises(RetryableError, match="too many clients"):
+            journal.append([entry(2)], leases={})
+
+        assert appended(journal, entry(2)) == [2]
+        recorder.datastore.close()
+
+
 def filled(recorder: PostgresLogRecorder) -> tuple[list[StoredEvent], PersistenceError]:
     """Append until the disk is full; the batch that was refused, and how."""
     for number in range(100):
