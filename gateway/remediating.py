@@ -5,7 +5,7 @@ One step at a time on a node, and none that is not in the log before: while the 
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -119,11 +119,16 @@ class Remediator:
         self._remedies.look()
         states = await self._known()
         for name, book in self._books.items():
-            run = states[name].run
-            if run is not None:
-                await self._step(run)
-            elif self._settings.mode != "off" and (trigger := await self._trigger(book)):
+            if states[name].run is None and self._settings.mode != "off" and (trigger := await self._trigger(book)):
                 await self._try_to_begin(book, trigger)
+            await self._go_on(states, name)
+
+    async def _go_on(self, states: Mapping[str, Remediation], name: str) -> None:
+        """Take the step that is due; what is found is acted on at once, and looked at again in the next turn."""
+        is_found = True
+        while is_found and (run := states[name].run) is not None:
+            is_found = due(run, self._clock()) == "checking"
+            await self._step(run)
 
     async def standings(self) -> list[Standing]:
         """How every runbook stands. Raises `RetryableError` while the log cannot be read."""

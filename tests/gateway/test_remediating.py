@@ -1,5 +1,6 @@
 """The remediator on a node whose troubles are made up: what it begins, in which order it acts, and where it stops."""
 
+import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -25,11 +26,14 @@ class Fallible(LogRecorder):
     """A log that may be out of order."""
 
     is_broken = False
+    # How many more batches it takes before it breaks.
+    takes = math.inf
 
     def append(
         self, events: Sequence[StoredEvent], *, leases: Mapping[str, int], snapshots: Sequence[Snapshot] = ()
     ) -> Sequence[int]:
-        if self.is_broken:
+        self.takes -= 1
+        if self.is_broken or self.takes < 0:
             raise OperationalError("disk I/O error")
         return super().append(events, leases=leases, snapshots=snapshots)
 
@@ -351,15 +355,24 @@ async def test_an_act_that_is_impossible_is_told_and_not_taken_for_done(world: W
     assert world.remediator.ends["pause-source", "escalated"] == 1
 
 
-async def test_no_step_is_taken_that_the_log_does_not_take(world: World) -> None:
+@pytest.mark.parametrize("taken", [0, 1, 2], ids=["begin", "check", "start"])
+async def test_no_step_is_taken_that_the_log_does_not_take(world: World, taken: int) -> None:
     world.node.deaf = "it does not answer"
     world.alert("availability")
-    await world.turns(2)
-    world.recorder.is_broken = True
+    world.recorder.takes = taken
 
     with pytest.raises(RetryableError):
         await world.turns(1)
     assert world.node.done == []
+
+
+async def test_what_is_found_is_acted_on_in_the_same_turn(world: World) -> None:
+    world.node.deaf = "it does not answer"
+    world.alert("availability")
+
+    await world.turns(1)
+
+    assert world.node.done == ["restart nats"]
 
 
 def test_every_runbook_that_begins_by_itself_says_on_what() -> None:
