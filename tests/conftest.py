@@ -1,5 +1,6 @@
 """What every test runs under."""
 
+import asyncio
 import os
 
 import pytest
@@ -13,6 +14,10 @@ __all__ = ["cell", "place", "postgres_server"]
 # Ray reads these once, while it is imported, whichever test imports it first.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+# Whoever asks for the loop of a thread that never had one is given a new one. pytest-asyncio does, to put it back after
+# its own, and the next `asyncio.run` leaves it to the garbage collector: an error in whatever test runs by then.
+asyncio.set_event_loop(None)
 
 pytest.register_assert_rewrite("tests.spec")
 
