@@ -167,9 +167,9 @@ class Tenants:
         self._places: OrderedDict[str, _Place] = OrderedDict()
         # What was replaced and is not closed yet; of that, what nobody reads any more.
         self._read: dict[tuple[str, int], int] = {}
+        self._left: list[tuple[str, _Held]] = []
         # Raises `FencedError` once another process owns what this one has: to open a tenant would take it from there.
         self.check_owner: Callable[[], None] = lambda: None
-        self._left: list[tuple[str, _Held]] = []
 
     def directory(self, name: str) -> Path:
         """A tenant's directory."""

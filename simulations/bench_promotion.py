@@ -10,10 +10,10 @@ from typing import Any
 import msgspec
 
 from domain.errors import TerminalError
+from simulations.ask_traffic import ask_request
 from simulations.bench_stack import API_KEY, SECRET, TENANT, stack
 from simulations.client import GatewayClient
 from simulations.disorder import deliveries
-from simulations.http_load import request_bytes
 from simulations.steady_load import Answered, SteadyLoad, Times, times_of
 from simulations.stripe_traffic import generate
 
@@ -100,8 +100,7 @@ def _questions(host: str, payments: Sequence[str]) -> Callable[[], bytes]:
         nonlocal asked
         asked += 1
         question = f"Where is my refund for {rng.choice(payments)}? This is my question number {asked}."
-        headers = {"Authorization": f"Bearer {API_KEY}", "Content-Type": "application/json"}
-        return request_bytes("POST", host, f"/v1/{TENANT}/ask", headers, msgspec.json.encode({"question": question}))
+        return ask_request(host, question)
 
     return next_request
 

@@ -18,9 +18,10 @@ from domain.fact import Fact
 from domain.ids import stream_id
 from domain.payment_saga import FactRecorded
 from domain.settings import BATCH_MAX
+from simulations.ask_traffic import ask_request
 from simulations.bench_stack import API_KEY, TENANT, Running, stack
 from simulations.client import GatewayClient
-from simulations.http_load import request_bytes, run_load
+from simulations.http_load import run_load
 from simulations.steady_load import SteadyLoad, Times, times_of
 
 SEED = 3
@@ -148,9 +149,8 @@ def _entries_of(name: str, rng: random.Random) -> list[Entry]:
 
 
 def _question(host: str, name: str, words: str) -> bytes:
-    body = {"question": f"What happened to pi_{name}_1, and when are refunds settled? {words}"}
-    headers = {"Authorization": f"Bearer {_key(name)}", "Content-Type": "application/json"}
-    return request_bytes("POST", host, f"/v1/{name}/ask", headers, msgspec.json.encode(body))
+    question = f"What happened to pi_{name}_1, and when are refunds settled? {words}"
+    return ask_request(host, question, tenant=name, api_key=_key(name))
 
 
 def _load(running: Running, requests: Callable[[str], bytes | None], per_second: float) -> SteadyLoad:

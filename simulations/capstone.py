@@ -74,32 +74,31 @@ def stages(*, seed: int, rate: float, trials: int, score_min: float) -> list[Sta
         trials: of each chaos experiment.
         score_min: what the chaos suite must come to, of 100.
     """
-    own = (*_COMMAND,)
     return [
-        Stage(name="machine", title="This machine can run a node", command=(*own, "doctor"), limit_s=60),
+        Stage(name="machine", title="This machine can run a node", command=(*_COMMAND, "doctor"), limit_s=60),
         Stage(
             name="flows",
             title="Disordered webhooks come to true answers, and a wrong one is corrected",
-            command=(*own, "demo", "--json", "{json}"),
+            command=(*_COMMAND, "demo", "--json", "{json}"),
             limit_s=180,
         ),
         Stage(
             name="load",
             title="Webhooks in and questions out at the same time",
-            command=(*own, "bench", "mixed", "--rate", f"{rate:g}", "--json", "{json}"),
+            command=(*_COMMAND, "bench", "mixed", "--rate", f"{rate:g}", "--json", "{json}"),
             limit_s=240,
         ),
         Stage(
             name="incident",
             title="A payment incident is found, repaired and written up",
-            command=(*own, "simulate", "incident", "--seed", str(seed), "--report", "{dir}", "--json", "{json}"),
+            command=(*_COMMAND, "simulate", "incident", "--seed", str(seed), "--report", "{dir}", "--json", "{json}"),
             limit_s=360,
         ),
         Stage(
             name="chaos",
             title="Each part is killed, paused, starved, cut off and filled up",
             command=(
-                *own,
+                *_COMMAND,
                 *("chaos", "run", "all", "--trials", str(trials), "--score-min", f"{score_min:g}"),
                 *("--json", "{json}", "--html", "{dir}/chaos.html"),
             ),

@@ -122,9 +122,7 @@ def _chaos(figures: msgspec.Raw) -> Iterator[str]:
 
 
 def _mean(result: ExperimentResult) -> Iterator[_Bar]:
-    scores = [each.score for each in result.trials if each.score is not None]
-    if scores:
-        mean = sum(scores) / len(scores)
+    if (mean := result.mean) is not None:
         yield result.title, mean, f"{mean:.1f}", mean < _POOR
 
 

@@ -3,9 +3,11 @@
 Everything is production's but the model that embeds and where its vectors lie.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from actors.index import KINDS as INDEX_KINDS
 from actors.index import PROJECTIONS, Index
@@ -27,7 +29,7 @@ from gateway.ledger import Ledger
 from projections.embedder import HashEmbedder, TextEmbedder
 from projections.feed import SqliteFeed
 from simulations.world_store import MemoryVectors
-from tests.worlds import Clock, ids, new_shard
+from tests.worlds import Clock, ids, new_log, new_shard
 
 
 class AskingWorld:
@@ -119,3 +121,11 @@ class AskingWorld:
 
     def request(self, question: str, **fields: Any) -> AskRequest:
         return AskRequest(question=question, **fields)
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[AskingWorld]:
+    """One whose log is in the test's own directory."""
+    recorder = new_log(tmp_path)
+    yield AskingWorld(tmp_path, recorder)
+    recorder.datastore.close()

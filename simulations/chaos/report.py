@@ -32,11 +32,9 @@ def summary(result: ChaosResult) -> str:
 
 
 def _line(result: ExperimentResult) -> str:
-    scores = [each.score for each in result.trials if each.score is not None]
-    mean = sum(scores) / len(scores) if scores else None
     statuses = ", ".join(each.status for each in result.trials)
     backends = ", ".join(dict.fromkeys(each.backend for each in result.trials if each.backend))
-    return f"{result.name:28} {result.kind:15} {_number(mean):>5}  {statuses}  {backends}"
+    return f"{result.name:28} {result.kind:15} {_number(result.mean):>5}  {statuses}  {backends}"
 
 
 def report(result: ChaosResult) -> str:
@@ -71,11 +69,9 @@ def _missing(result: ChaosResult) -> Iterator[str]:
 def _overview(result: ChaosResult) -> Iterator[str]:
     yield "<table><tr><th>experiment<th>kind<th>weight<th>trials<th>score</tr>"
     for each in result.experiments:
-        scores = [trial.score for trial in each.trials if trial.score is not None]
-        mean = _number(sum(scores) / len(scores)) if scores else "none"
         yield (
             f'<tr><td><a href="#{_text(each.name)}">{_text(each.title)}</a><td>{each.kind}<td class="n">{each.weight:g}'
-            f'<td>{", ".join(trial.status for trial in each.trials)}<td class="n">{mean}</tr>'
+            f'<td>{", ".join(trial.status for trial in each.trials)}<td class="n">{_number(each.mean)}</tr>'
         )
     yield "</table>"
 

@@ -35,6 +35,12 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True):
     weight: float
     trials: list[TrialResult]
 
+    @property
+    def mean(self) -> float | None:
+        """Of the trials that have a score."""
+        scores = [each.score for each in self.trials if each.score is not None]
+        return sum(scores) / len(scores) if scores else None
+
 
 class ChaosResult(msgspec.Struct, frozen=True, kw_only=True):
     """All that was run, by whom, with which back-ends, and what it is worth.

@@ -1,8 +1,6 @@
 """What is asked is answered in its language and zone, and entered with all that a late fact may make wrong of it."""
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -10,18 +8,12 @@ from domain.answer import AnswerGiven, AnswerRecord, untrue
 from domain.fact import Fact, RecordedFact
 from domain.payment_saga import FactRecorded
 from gateway.http.problems import ProblemError
-from tests.asking_world import AskingWorld
+from tests.asking_world import AskingWorld, world
 from tests.gateway.answering.examples import dispute, intent, payout, refund
-from tests.worlds import TENANT, entries_in, new_log
+from tests.worlds import TENANT, entries_in
 
+__all__ = ["world"]
 MINE = {"customer_id": "cus_1"}
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[AskingWorld]:
-    recorder = new_log(tmp_path)
-    yield AskingWorld(tmp_path, recorder)
-    recorder.datastore.close()
 
 
 def given(world: AskingWorld, answer_id: str) -> AnswerRecord:

@@ -1,28 +1,20 @@
 """`recount bench ask` finds the answer that was not true at the position that it names."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
-import pytest
 
 from gateway.asking import AnswerJson
 from projections.feeds import feed_at
 from simulations.bench_ask_changing import Answers, Changing, held_against
 from simulations.http_load import LoadResult
-from tests.asking_world import AskingWorld
+from tests.asking_world import AskingWorld, world
 from tests.gateway.answering.examples import intent, refund
-from tests.worlds import TENANT, new_log
+from tests.worlds import TENANT
 
+__all__ = ["world"]
 CAPTURED = intent("pi_1", "captured", customer_id="cus_1")
 LOAD = LoadResult(requests=1, errors=0, seconds=1, per_second=1, p50_ms=1, p95_ms=1, p99_ms=1)
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[AskingWorld]:
-    recorder = new_log(tmp_path)
-    yield AskingWorld(tmp_path, recorder)
-    recorder.datastore.close()
 
 
 async def asked(world: AskingWorld) -> AnswerJson:
