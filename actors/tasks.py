@@ -7,6 +7,15 @@ from typing import Any
 AGAIN_S = 1.0
 
 
+def is_to_end() -> bool:
+    """Whether the task that asks was cancelled, also if a library has kept that to itself (see `end`).
+
+    A loop in a task group asks this each time round: a group cancels its tasks once and waits for ever.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def end(tasks: Iterable["asyncio.Task[Any]"]) -> None:
     """Cancel tasks, as often as it takes, and wait until all have ended; what they raise is theirs.
 

@@ -25,6 +25,7 @@ from nats.errors import Error as NatsError
 from nats.js.api import ConsumerInfo
 from nats.js.errors import NotFoundError
 
+from actors.tasks import is_to_end
 from domain.errors import RetryableError
 from gateway.bus import (
     ACK_WAIT_S,
@@ -155,7 +156,7 @@ class Lanes:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch_lanes())
             tasks.create_task(self._keep_waiting())
-            while True:
+            while not is_to_end():
                 self._wake.clear()
                 await self._sort()
                 await self._ask()
@@ -168,7 +169,7 @@ class Lanes:
 
     async def _watch_lanes(self) -> None:
         """Open, see and close lanes; apart from sorting, which must not wait for the server's answers."""
-        while True:
+        while not is_to_end():
             self._piled.clear()
             try:
                 await self._look()
@@ -184,7 +185,7 @@ class Lanes:
 
     async def _keep_waiting(self) -> None:
         """Tell the server of what waits in the queue, so that it is not delivered again meanwhile."""
-        while True:
+        while not is_to_end():
             await asyncio.sleep(ACK_WAIT_S / 3)
             await keep_waiting(self._client, [each.message for each in self._queue])
 

@@ -5,12 +5,13 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.js.api import ConsumerInfo
 
 from domain.tenant_settings import LimitSettings, TenantSettings
 from gateway import bus, lanes
@@ -178,6 +179,24 @@ async def test_a_flood_is_whole_although_the_server_is_killed_in_the_middle(
         await told.until("nats_started", times=2)
         async with asyncio.timeout(bus.ACK_WAIT_S + 30):
             await taken_until(working, client, lambda taken: len(of(before + taken, FLOOD)) == 5_000)
+
+
+async def test_lanes_end_although_the_answer_comes_together_with_the_cancellation(
+    server: NatsServer, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = asyncio.Event()
+
+    async def answered_when_cancelled(client: Client) -> list[ConsumerInfo]:
+        """As `asyncio.wait_for` of Python 3.11 now and then, in which the client library waits for its answers."""
+        if not asked.is_set():
+            asked.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+        return []
+
+    monkeypatch.setattr(lanes, "consumers", answered_when_cancelled)
+    async with asyncio.timeout(20), sorting(server):
+        await asked.wait()
 
 
 async def test_a_lane_that_is_quiet_is_closed_and_what_comes_then_is_taken_in(
