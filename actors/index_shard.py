@@ -24,7 +24,7 @@ from domain.errors import FencedError
 from domain.settings import IndexSettings, ShardSettings
 from domain.sharding import bucket_of, buckets_of_shard, shard_of, tenant_bucket_of
 from projections.delays import DelayMeter
-from projections.embedder import Embedder, EmbeddingCache
+from projections.embedder import EmbeddingCache, ModelDirs
 from projections.feed import LogEntry
 from projections.feeds import feed_at
 from projections.questions import QuestionCache
@@ -55,7 +55,7 @@ class IndexPlace(msgspec.Struct, frozen=True, kw_only=True):
     log: str
     shard: int
     shard_count: int
-    model: str
+    models: ModelDirs
     settings: ShardSettings = ShardSettings()
     index: IndexSettings = IndexSettings()
 
@@ -73,8 +73,8 @@ class IndexShard:
         data = Path(at.data)
         # A thread that computes lets go of the interpreter after this, not after 5 ms: a question takes it many times.
         sys.setswitchinterval(SWITCH_INTERVAL_S)
-        # Documents are embedded on as many cores as this shard's part of the machine has; a question needs one.
-        model = Embedder(Path(at.model), threads=max(1, (os.cpu_count() or 1) // at.shard_count))
+        # On as many cores as this shard's part of the machine has.
+        passages, questions = at.models.load(threads=max(1, (os.cpu_count() or 1) // at.shard_count))
         self._delays = DelayMeter()
         shard = Shard(
             Journal(log_at(at.log)),
@@ -92,12 +92,12 @@ class IndexShard:
             tenants=lambda decide: Tenants(
                 data,
                 is_here=lambda tenant: index_shard_of(tenant, at.shard_count) == at.shard,
-                embedder=EmbeddingCache(model, data / "embeddings.sqlite"),
+                embedder=EmbeddingCache(passages, data / "embeddings.sqlite"),
                 decide=decide,
                 feed=feed_at(at.log),
                 settings=at.index,
             ),
-            questions=QuestionCache(model),
+            questions=QuestionCache(questions),
             feed_of=lambda: feed_at(at.log),
             data=data,
             name=f"{at.shard}of{at.shard_count}",

@@ -79,7 +79,8 @@ class ShardSettings(Settings, frozen=True, kw_only=True):
 
 
 Rerank = Literal["none", "repeats_last"]
-Precision = Literal["fp32", "int8"]
+Weights = Literal["fp32", "int8"]
+Precision = Literal["fp32", "mixed", "int8"]
 
 
 class IndexSettings(Settings, frozen=True, kw_only=True):
@@ -89,14 +90,15 @@ class IndexSettings(Settings, frozen=True, kw_only=True):
         tenants_open_max: how many tenants' files an index shard keeps open; each takes about eight open files.
         inspect_every_s: how often the indexes of open tenants are looked at for passages that they lost.
         rerank: whether what was found is put in another order: `repeats_last` puts what repeats a better passage last.
-        precision: of the embedding model's weights: `int8` takes less than half the time of `fp32` and ranks a little
-            worse (docs/answers.md). Another one builds every tenant's index anew.
+        precision: of the embedding model's weights. `mixed` reads passages with 32 bits, and questions with 8 in half
+            the time; `int8` reads both with 8, `fp32` both with 32 (docs/answers.md). A change to `int8`, or from it,
+            builds every tenant's index anew.
     """
 
     tenants_open_max: int = 100
     inspect_every_s: float = 3_600.0
     rerank: Rerank = "none"
-    precision: Precision = "fp32"
+    precision: Precision = "mixed"
 
     def __post_init__(self) -> None:
         """Raises `ValueError` if nothing could be open."""

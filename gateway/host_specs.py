@@ -14,6 +14,7 @@ from actors.telemetry import Telemetry
 from domain.settings import NodeSettings
 from gateway.intake_host import IntakeHost, IntakePlace
 from gateway.sources import without_secrets
+from projections.embedder import ModelDirs
 
 # Queries and listeners beside commands; the long waits of listeners have threads of their own.
 INDEX_HOSTING = Hosting(
@@ -24,7 +25,7 @@ INDEX_HOSTING = Hosting(
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def host_specs(settings: NodeSettings, data: Path, *, log: str, nats_url: str, model: Path) -> list[HostSpec]:
+def host_specs(settings: NodeSettings, data: Path, *, log: str, nats_url: str, models: ModelDirs) -> list[HostSpec]:
     """Every host of the node.
 
     Args:
@@ -32,7 +33,7 @@ def host_specs(settings: NodeSettings, data: Path, *, log: str, nats_url: str, m
         data: its directory.
         log: the place of the log.
         nats_url: where the stream is.
-        model: the directory of the embedding model.
+        models: the embedding models.
     """
     indexes = settings.ray.index_shards
     specs = [
@@ -46,7 +47,7 @@ def host_specs(settings: NodeSettings, data: Path, *, log: str, nats_url: str, m
                     log=log,
                     shard=shard,
                     shard_count=indexes,
-                    model=str(model),
+                    models=models,
                     settings=settings.shard,
                     index=settings.index,
                 )

@@ -63,7 +63,7 @@ from projections.answer_ledger import AnswerLedger
 from projections.conversations import Conversations
 from projections.delays import Delays
 from projections.feeds import feed_at
-from projections.model_export import ensure_model
+from projections.model_export import ensure_models
 from projections.outbox import Outbox
 from projections.progress import Progress
 from projections.store import Store
@@ -127,12 +127,12 @@ class Node:
         self._prepare_data()
         await self._start_bus()
         self._on_progress("embedding model")
-        model = await asyncio.to_thread(ensure_model, self.settings.index.precision)
+        models = await asyncio.to_thread(ensure_models, self.settings.index.precision)
         self._on_progress("ray")
         start_ray(self.settings.ray.address)
         self._stops.append(_in_thread(stop_ray))
         self._on_progress("actors")
-        specs = host_specs(self.settings, self.data, log=self._log, nats_url=self.nats_url, model=model)
+        specs = host_specs(self.settings, self.data, log=self._log, nats_url=self.nats_url, models=models)
         self.supervisor = Supervisor(specs, on_event=_log_event)
         # Registered first: hosts that started outlive a start that failed.
         self._stops.append(self.supervisor.stop)

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from domain.errors import TerminalError
-from domain.settings import Precision
+from domain.settings import Precision, Weights
 
 Vectors = NDArray[np.float32]
 
@@ -61,12 +61,20 @@ class ModelManifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     weights_sha256: str
     files: Mapping[str, str]
-    precision: Precision = "fp32"
+    weights: Weights = msgspec.field(name="precision", default="fp32")
 
 
-def name_of(precision: Precision) -> str:
-    """The name of the space that the vectors of this precision are in."""
-    return NAME if precision == "fp32" else f"{NAME}/{precision}"
+# With which weights passages are read, and with which ones questions.
+WEIGHTS_OF: Mapping[Precision, tuple[Weights, Weights]] = {
+    "fp32": ("fp32", "fp32"),
+    "mixed": ("fp32", "int8"),
+    "int8": ("int8", "int8"),
+}
+
+
+def name_of(weights: Weights) -> str:
+    """The name of the space that the vectors of passages are in which these weights read."""
+    return NAME if weights == "fp32" else f"{NAME}/{weights}-by-channel"
 
 
 def sha256_of(path: Path) -> str:
@@ -82,13 +90,18 @@ class Embedder:
         model_dir: what `projections.model_export.ensure_model` returned.
         threads: how many cores one call may use: each runs a part of the texts by itself, which is faster than all of
             them on one part.
+        space: the name of the model whose vectors these are compared with, if that is another one.
 
     Raises:
         TerminalError: the model is not there, or is not the one that was exported.
     """
 
-    def __init__(self, model_dir: Path, threads: int = 1) -> None:
-        self.name = name_of(_check_model(model_dir).precision)
+    def __init__(self, model_dir: Path, threads: int = 1, *, space: str = "") -> None:
+        weights = _check_model(model_dir).weights
+        self.name = space or name_of(weights)
+        # Weights of 8 bits are multiplied with what is scaled to the largest number of the whole run. A text that has a
+        # run to itself has the same vector whatever is asked beside it.
+        self._is_alone = weights == "int8"
         import onnxruntime  # noqa: PLC0415 - takes most of a second; whoever only names the model does not wait
         from tokenizers import Tokenizer  # noqa: PLC0415 - as above
 
@@ -110,7 +123,8 @@ class Embedder:
         """One unit vector per text, in order. Of a long text the first `TOKENS_MAX` tokens count."""
         vectors = np.empty((len(texts), DIMENSIONS), dtype=np.float32)
         tokens = [self._tokenizer.encode(text[:_CHARS_READ_MAX]).ids for text in texts]
-        runs = list(_runs([len(ids) for ids in tokens], self._threads))
+        lengths = [len(ids) for ids in tokens]
+        runs = [[index] for index in range(len(texts))] if self._is_alone else list(_runs(lengths, self._threads))
         if self._pool is None or len(runs) == 1:
             for run in runs:
                 vectors[run] = self._run(tokens, run)
@@ -129,6 +143,20 @@ class Embedder:
             mask[row, :length] = 1
         vectors: Vectors = self._session.run(["vectors"], {"input_ids": ids, "attention_mask": mask})[0]
         return vectors
+
+
+class ModelDirs(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the exported models are that read passages, and questions; the same directory if one model reads both."""
+
+    passages: str
+    questions: str
+
+    def load(self, threads: int) -> tuple[Embedder, Embedder]:
+        """What embeds passages and what embeds questions, in the same space. Raises `TerminalError` as `Embedder`."""
+        passages = Embedder(Path(self.passages), threads)
+        if self.questions == self.passages:
+            return passages, passages
+        return passages, Embedder(Path(self.questions), threads, space=passages.name)
 
 
 class HashEmbedder:

@@ -38,7 +38,7 @@ class AskReport(msgspec.Struct, frozen=True, kw_only=True):
     """What came of each part.
 
     Args:
-        precision: of the embedding model.
+        precision: of the embedding model (`index.precision`).
         distinct_questions: how many there are of those that are repeated.
         connections: on which was asked, each time after the answer.
         cached: repeated questions, all asked once before.

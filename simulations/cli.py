@@ -92,7 +92,7 @@ def bench_ingest(
 @bench.command("ask")
 def bench_ask(
     seconds: Annotated[float, typer.Option(min=1, help="seconds of each part")] = 10,
-    precision: Annotated[str, typer.Option(help="of the embedding model: fp32 or int8")] = "fp32",
+    precision: Annotated[str, typer.Option(help="of the embedding model: mixed, int8 or fp32")] = "mixed",
     plot: Annotated[Path | None, typer.Option("--plot", help="draw latency against load (PNG)")] = None,
     json: Json = None,
 ) -> None:

@@ -23,7 +23,7 @@ from actors.shard import Shard
 from actors.tenants import Tenants
 from domain.errors import TerminalError
 from domain.message import Trace
-from domain.settings import NodeSettings, Precision
+from domain.settings import NodeSettings, Weights
 from domain.sharding import BUCKET_COUNT, tenant_bucket_of
 from gateway.asking import AnswerJson, Asker, AskRequest
 from gateway.changes import Listener
@@ -31,7 +31,7 @@ from gateway.http.problems import ProblemError
 from gateway.ledger import Ledger
 from gateway.replaying.history import History
 from gateway.replaying.views import INDEX_NAME
-from projections.embedder import DIMENSIONS, Embedder, EmbeddingCache, TextEmbedder, Vectors, name_of
+from projections.embedder import DIMENSIONS, WEIGHTS_OF, Embedder, EmbeddingCache, TextEmbedder, Vectors, name_of
 from projections.feed import LogEntry, Page, SqliteFeed
 from projections.model_export import ensure_model
 from projections.questions import QuestionCache
@@ -41,11 +41,17 @@ OWN_LOG = "asked.sqlite"
 
 
 class LazyEmbedder:
-    """The node's embedding model, loaded when there is something to embed."""
+    """An embedding model of the node's, loaded when there is something to embed.
 
-    def __init__(self, precision: Precision, model: Callable[[Precision], Path] = ensure_model) -> None:
-        self.name = name_of(precision)
-        self._precision = precision
+    Args:
+        weights: the model's.
+        space: the name of the model whose vectors these are compared with, if that is another one.
+        model: makes it, if need be, and returns its directory.
+    """
+
+    def __init__(self, weights: Weights, *, space: str = "", model: Callable[[Weights], Path] = ensure_model) -> None:
+        self.name = space or name_of(weights)
+        self._weights = weights
         self._model = model
         self._lock = threading.Lock()
         self._loaded: Embedder | None = None
@@ -56,7 +62,7 @@ class LazyEmbedder:
             return np.zeros((0, DIMENSIONS), dtype=np.float32)
         with self._lock:
             if self._loaded is None:
-                self._loaded = Embedder(self._model(self._precision))
+                self._loaded = Embedder(self._model(self._weights), space=self.name)
         return self._loaded.embed(texts)
 
 
@@ -84,7 +90,7 @@ class Past:
         directory: where `gateway.replaying.replay` put it.
         at: the time at which it is asked.
         settings: how questions are answered.
-        embedder: texts to vectors.
+        embedder: texts to vectors, both passages and questions; the node's models if not given.
     """
 
     def __init__(
@@ -93,7 +99,9 @@ class Past:
         self._directory = directory
         self._clock = lambda: at
         self._settings = settings
-        self._embedder = embedder or LazyEmbedder(settings.index.precision)
+        of_passages, of_questions = WEIGHTS_OF[settings.index.precision]
+        self._passages = embedder or LazyEmbedder(of_passages)
+        self._questions = embedder or LazyEmbedder(of_questions, space=self._passages.name)
         self._log: LogRecorder = open_log(str(directory / OWN_LOG))
         self._index = self._open()
         self._ledger = Ledger(Journal(self._log), node="replay", clock=self._clock, new_id=new_id)
@@ -114,14 +122,14 @@ class Past:
             tenants=lambda decide: Tenants(
                 self._directory,
                 is_here=lambda _: True,
-                embedder=EmbeddingCache(self._embedder, self._directory / "embeddings.sqlite"),
+                embedder=EmbeddingCache(self._passages, self._directory / "embeddings.sqlite"),
                 decide=decide,
                 feed=_Both(History(self._directory), SqliteFeed(str(self._directory / OWN_LOG))),
                 # The node's vectors may be another model's; these are made here.
                 model_of=lambda _: "",
                 settings=self._settings.index,
             ),
-            questions=QuestionCache(self._embedder),
+            questions=QuestionCache(self._questions),
             feed_of=lambda: History(self._directory),
             data=self._directory,
             name=INDEX_NAME,

@@ -113,6 +113,7 @@ def test_in_order_it_ends_in_the_head_and_every_position_in_between_is_known(tmp
 
 @pytest.mark.timeout(300)
 def test_repeated_reordered_and_cut_off_by_crashes_it_ends_in_the_same_head(tmp_path: Path) -> None:
+    """Known-at is compared at 100 positions with what the newest of the changes that had come by then say."""
     rng = random.Random(1)
     delivered = disordered(recorded(), seed=1, duplicates=0.1, window=50)
     assert [each.seq for each in delivered] != sorted(each.seq for each in delivered)
@@ -120,6 +121,7 @@ def test_repeated_reordered_and_cut_off_by_crashes_it_ends_in_the_same_head(tmp_
     crashes = dict.fromkeys(POINTS, 0)
     # What the newest change so far says of each document: nothing older may be quoted again once this was.
     newest: dict[str, tuple[int, str | None]] = {}
+    wanted: dict[int, dict[str, str]] = {}
     for batch in batches(delivered, rng):
         point = rng.choice(POINTS) if rng.random() < 0.3 else ""
 
@@ -137,12 +139,13 @@ def test_repeated_reordered_and_cut_off_by_crashes_it_ends_in_the_same_head(tmp_
         except Crash:
             world.start()
             world.submit(asked)
-        world.project()
+        position = world.project()
         for change in batch:
             for command in commands(change):
                 if change.seq >= newest.get(command.document_id, (-1, None))[0]:
                     text = command.text if isinstance(command, PutDocument) else None
                     newest[command.document_id] = (change.seq, text)
+        wanted[position] = {each: text for each, (_, text) in newest.items() if text is not None}
         asked_about = title_of(batch[-1].path, batch[-1].text or "")
         for passage in world.search(asked_about, top_k=10):
             text = newest[passage.document_id][1]
@@ -151,6 +154,8 @@ def test_repeated_reordered_and_cut_off_by_crashes_it_ends_in_the_same_head(tmp_
 
     check_head(world)
     assert all(crashes[point] for point in POINTS if point != "before_append"), crashes
+    for position in rng.sample(sorted(wanted), 100):
+        assert quotable(world, known_at=position) == passages(wanted[position]), position
     world.close()
 
 

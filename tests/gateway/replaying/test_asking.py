@@ -12,7 +12,7 @@ from domain.document import PutDocument
 from domain.effects import EffectRequested
 from domain.errors import TerminalError
 from domain.ids import stream_id
-from domain.settings import NodeSettings, Precision
+from domain.settings import NodeSettings, Weights
 from gateway.replaying.asking import LazyEmbedder, Past
 from gateway.replaying.history import FILE
 from projections.embedder import HashEmbedder
@@ -35,12 +35,12 @@ def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(socket.socket, name, refuse)
 
 
-def no_model(_precision: Precision) -> NoReturn:
+def no_model(_weights: Weights) -> NoReturn:
     raise AssertionError("there is nothing to embed")
 
 
 async def asked(directory: Path, question: str = QUESTION, at: datetime = NOON) -> str:
-    with Past(directory, at, NodeSettings(), embedder=LazyEmbedder("fp32", no_model)) as past:
+    with Past(directory, at, NodeSettings(), embedder=LazyEmbedder("fp32", model=no_model)) as past:
         return (await past.ask(TENANT, question)).answer
 
 
