@@ -32,11 +32,14 @@ class NatsSettings(Settings, frozen=True, kw_only=True):
         url: `embedded` (a nats-server of our own) or `nats://...`.
         port: the embedded server's; 0 takes a free one.
         stream_bytes_max: how large the stream of raw messages may grow. A full one refuses new ones and forgets none.
+        spool_bytes_max: how much of what the stream does not take now may lie on this node's disk until it does; 0: a
+            webhook is refused then. Where the stream has replicas, what lies here has none yet.
     """
 
     url: str = "embedded"
     port: int = 4222
     stream_bytes_max: int = 8 * 1024**3
+    spool_bytes_max: int = 256 * 1024**2
 
 
 class StoreSettings(Settings, frozen=True, kw_only=True):

@@ -144,14 +144,18 @@ class Publisher:
         self._waiting: deque[tuple[Outgoing, asyncio.Future[int]]] = deque()
         self._flush: asyncio.Task[None] | None = None
 
+    def check_size(self, message: Outgoing) -> None:
+        """Raises `TerminalError` for a message that is larger than the server ever takes."""
+        size = len(message.body) + sum(len(f"{name}: {value}\r\n".encode()) for name, value in message.headers.items())
+        if size > self._client.max_payload - BATCH_HEADERS_BYTES_MAX:
+            raise TerminalError(f"a message of {size} bytes is too large: the server takes {self._client.max_payload}")
+
     async def publish(self, message: Outgoing) -> int:
         """Returns the message's sequence in the stream once it is durable.
 
         Raises `RetryableError` if it is not, `TerminalError` if it is larger than the server ever takes.
         """
-        size = len(message.body) + sum(len(f"{name}: {value}\r\n".encode()) for name, value in message.headers.items())
-        if size > self._client.max_payload - BATCH_HEADERS_BYTES_MAX:
-            raise TerminalError(f"a message of {size} bytes is too large: the server takes {self._client.max_payload}")
+        self.check_size(message)
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._waiting.append((message, done))
         if self._flush is None or self._flush.done():

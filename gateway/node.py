@@ -56,6 +56,7 @@ from gateway.rate_limit import RateLimits
 from gateway.raw_store import raw_store_of
 from gateway.sources import SOURCES, Sources
 from gateway.spending import Spending
+from gateway.spool import Spool
 from gateway.tally import Tallied, Tally, delays_of, tally_of
 from gateway.time_zones import zone_named
 from gateway.watch import Watch
@@ -191,6 +192,9 @@ class Node:
                 f"{error}; free disk space, or set it to less than three quarters of what is free"
             ) from error
         self.publisher = Publisher(self.bus)
+        self.spool = Spool(self.data / "spool.sqlite", self.publisher, bytes_max=self.settings.nats.spool_bytes_max)
+        self._stops.append(self.spool.close)
+        self._tasks.append(asyncio.create_task(self.spool.run()))
 
     def _start_answering(self) -> None:
         self._stops.append(_in_thread(self.cleanser.close))

@@ -56,7 +56,8 @@ async def lag(request: AnyRequest) -> LagJson:
     node = node_of(request)
     try:
         # In the order of the way of the data: what is counted as taken in is in the log that is read after it.
-        waiting = await pending(node.bus)
+        spooled = node.spool.messages
+        waiting = spooled + await pending(node.bus)
     except (NatsError, TimeoutError) as error:
         raise ProblemError(503, "bus.away", f"the stream does not answer: {error}", {"Retry-After": "1"}) from error
     head = await asyncio.to_thread(node.feed.head)
@@ -154,7 +155,7 @@ class NodeCollector:
         for host, count in self._node.supervisor.replacements().items():
             replaced.add_metric([host], count)
         counted = [_corrections(self._node), _compositions(self._node)]
-        own: list[Family] = [replaced, *counted, _delays(self._node), *_cache(self._node)]
+        own: list[Family] = [replaced, *counted, _delays(self._node), *_cache(self._node), *_spool(self._node)]
         return [
             *families.values(),
             *own,
@@ -191,6 +192,13 @@ def _cache(node: Node) -> list[Family]:
             "recount_answer_cache_refusals_total", "Answers not kept, older than a change", value=cache.refusals
         ),
         GaugeMetricFamily("recount_answer_cache_entries", "Answers that are kept", value=len(cache)),
+    ]
+
+
+def _spool(node: Node) -> list[GaugeMetricFamily]:
+    return [
+        GaugeMetricFamily("recount_spool_messages", "Accepted, and not in the stream yet", value=node.spool.messages),
+        GaugeMetricFamily("recount_spool_bytes", "How much that is", value=node.spool.bytes),
     ]
 
 

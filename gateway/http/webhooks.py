@@ -28,7 +28,7 @@ _NOT_KEPT = frozenset({"authorization", "cookie", "host", "connection", "content
 
 
 class WebhookAccepted(msgspec.Struct, frozen=True, kw_only=True):
-    """The webhook is durable; `id` is where it lies in the stream."""
+    """The webhook is durable; `id` says where: `INGEST:<sequence>` in the stream, or `SPOOL:<number>` before it."""
 
     id: str
 
@@ -117,7 +117,7 @@ def _acknowledged(wish: Acknowledgement, name: str) -> Response[Any]:
 
 
 async def _take(node: Node, module: SourceModule, tenant: str, source: str, request: AnyRequest) -> str:
-    """Verify and publish; returns where the message lies in the stream. Raises `ProblemError`."""
+    """Verify and make durable; returns where the message lies. Raises `ProblemError`."""
     raw = await _body(request, node.settings.http.body_bytes_max)
     headers = {name.lower(): value for name, value in request.headers.items()}
     await _verify(node, module, node.settings.tenants[tenant].sources[source], headers, raw)
@@ -131,14 +131,13 @@ async def _take(node: Node, module: SourceModule, tenant: str, source: str, requ
     if trace.traceparent:
         kept[TRACEPARENT_HEADER] = trace.traceparent
     try:
-        sequence = await node.publisher.publish(Outgoing(ingest_subject(tenant, source), raw, kept))
+        return await node.spool.accept(Outgoing(ingest_subject(tenant, source), raw, kept))
     except RetryableError as error:
         raise ProblemError(
             503, "webhook.not_durable", f"{error.reason}; send it again", {"Retry-After": "1"}
         ) from error
     except TerminalError as error:
         raise ProblemError(413, "body.too_large", error.reason) from error
-    return f"INGEST:{sequence}"
 
 
 async def _verify(

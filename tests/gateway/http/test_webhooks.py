@@ -1,5 +1,6 @@
 """What a provider hears: the success that it wants once its message is durable, and else why not."""
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -90,6 +91,22 @@ async def test_a_provider_without_wishes_hears_where_its_message_lies(node: Node
     assert (response.status_code, response.json()) == (202, {"id": "INGEST:1"})
     assert response.headers["content-type"] == "application/json"
     assert await stored(node) == [raw]
+
+
+async def test_what_a_deaf_stream_does_not_take_is_accepted_and_gets_there_when_it_hears_again(node: Node) -> None:
+    raw = event("charge.succeeded", charge())
+    headers = stripe_headers(raw, SECRET, datetime.now(UTC))
+    assert node.nats_server is not None
+    os.kill(node.nats_server.pid, signal.SIGSTOP)
+    try:
+        response = await post(node, "stripe", raw, headers)
+    finally:
+        os.kill(node.nats_server.pid, signal.SIGCONT)
+    assert (response.status_code, response.json()) == (202, {"id": "SPOOL:1"})
+    async with asyncio.timeout(20):
+        while node.spool.messages:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.05)
+    assert set(await stored(node)) == {raw}
 
 
 async def test_a_paused_source_is_asked_to_send_later_and_the_others_are_taken(node: Node) -> None:
