@@ -6,7 +6,7 @@ from domain.ids import SOURCE_RE, TENANT_RE
 from domain.polling import LOCAL_URLS
 from domain.settings_base import Settings
 from domain.tenant_settings import PRIVACY_KEY_CHARS_MIN, TenantSettings
-from domain.watch_settings import ProberSettings, RemediationSettings, SloSettings
+from domain.watch_settings import ProberSettings, RemediationSettings, ScalingSettings, SloSettings
 
 BATCH_MAX = 500  # PostgreSQL through a pipeline hung on inserts of 1,500 and more events; one limit for every store.
 API_KEY_CHARS_MIN = 8
@@ -60,13 +60,21 @@ class RaySettings(Settings, frozen=True, kw_only=True):
         address: `local` (a Ray of our own), `auto` or `ray://...`.
         payment_shards: how many processes decide about payments.
         index_shards: how many processes own the tenants' directories; each tenant has one.
-        intakes: how many processes take messages from the stream.
+        intakes: how many processes take messages from the stream at the start, and the fewest that do.
+        intakes_max: up to how many are started when messages wait (docs/remediation.md); 0 is as many as `intakes`: a
+            machine with two cores has none to spare for more.
     """
 
     address: str = "local"
     payment_shards: int = 2
     index_shards: int = 1
     intakes: int = 1
+    intakes_max: int = 0
+
+    @property
+    def intakes_limit(self) -> int:
+        """How many intakes there may be."""
+        return self.intakes_max or self.intakes
 
 
 class ShardSettings(Settings, frozen=True, kw_only=True):
@@ -237,6 +245,7 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
         slo: the objectives.
         prober: canary payments.
         remediation: what the node may do about its own troubles.
+        scaling: when it starts an intake more, and when it ends that.
         tenants: by name.
     """
 
@@ -255,6 +264,7 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     slo: SloSettings = SloSettings()
     prober: ProberSettings = ProberSettings()
     remediation: RemediationSettings = RemediationSettings()
+    scaling: ScalingSettings = ScalingSettings()
     tenants: dict[str, TenantSettings] = {}
 
     def __post_init__(self) -> None:
@@ -275,6 +285,8 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
         for name in ("payment_shards", "index_shards", "intakes"):
             if not 1 <= getattr(self.ray, name) <= ACTORS_MAX:
                 raise ValueError(f"ray.{name}: 1 to {ACTORS_MAX}")
+        if not self.ray.intakes <= self.ray.intakes_limit <= ACTORS_MAX:
+            raise ValueError(f"ray.intakes_max: 0, or intakes to {ACTORS_MAX}")
         if set(keys) & set(self.remediation.operator_keys):
             raise ValueError("remediation.operator_keys: an operator's key is no tenant's")
         if not self.composer.url and any(each.composer == "model" for each in self.tenants.values()):

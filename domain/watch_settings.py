@@ -72,3 +72,22 @@ class RemediationSettings(Settings, frozen=True, kw_only=True):
             raise ValueError("remediation: cool_down_s not below 0, runs_max at least 1, window_s and pause_s above 0")
         if any(len(key) < OPERATOR_KEY_CHARS_MIN for key in self.operator_keys):
             raise ValueError(f"remediation.operator_keys: at least {OPERATOR_KEY_CHARS_MIN} characters each")
+
+
+class ScalingSettings(Settings, frozen=True, kw_only=True):
+    """When an intake more is started, between `ray.intakes` and `ray.intakes_max`, and when it is ended again.
+
+    Args:
+        drain_s: how long the intakes may need for what waits on the stream, at the rate at which they take it in.
+        behind_s: after how long above that one more is started.
+        quiet_s: after how long with little to do one that was started is ended.
+    """
+
+    drain_s: float = 10.0
+    behind_s: float = 15.0
+    quiet_s: float = 1_800.0
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for a time that does not pass."""
+        if not (self.drain_s > 0 and self.behind_s > 0 and self.quiet_s > 0):
+            raise ValueError("scaling: drain_s, behind_s and quiet_s: above 0")

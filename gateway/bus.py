@@ -245,7 +245,7 @@ class Pull:
         wake: asyncio.Event | None = None,
     ) -> None:
         self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}"
-        self._credit_max = PULL_CREDIT if credit_max is None else credit_max
+        self.credit_max = PULL_CREDIT if credit_max is None else credit_max
         self._inbox = ""
         self._arrived: list[Msg] = []
         self._wake = wake or asyncio.Event()
@@ -262,6 +262,10 @@ class Pull:
     async def stop(self) -> None:
         """Hear no more. What was on its way comes again, to whoever pulls then."""
         await self._subscription.unsubscribe()
+
+    async def finish(self) -> None:
+        """Ask for no more and wait for what the server has sent already, which `arrived` gives."""
+        await self._subscription.drain()
 
     async def _subscribe(self) -> None:
         self._inbox = self._client.new_inbox()
@@ -289,9 +293,9 @@ class Pull:
 
     async def ask(self) -> None:
         """Ask for more if less than half of the credit is left."""
-        if self._credit > self._credit_max // 2 or self._loop.time() < self._asks_from_s:
+        if self._credit > self.credit_max // 2 or self._loop.time() < self._asks_from_s:
             return
-        wanted = self._credit_max - max(self._credit, 0)
+        wanted = self.credit_max - max(self._credit, 0)
         request = {"batch": wanted, "expires": PULL_EXPIRES_S * 1_000_000_000}
         self._credit = max(self._credit, 0) + wanted
         await self._client.publish(self._subject, msgspec.json.encode(request), reply=self._inbox)
@@ -331,6 +335,12 @@ async def acknowledge(client: Client, messages: Sequence[Msg]) -> None:
     """Say that messages are taken in: they do not come again."""
     for message in messages:
         await client.publish(message.reply, b"+ACK")
+
+
+async def give_back(client: Client, messages: Sequence[Msg]) -> None:
+    """Say that messages are not worked on: they come again at once, to whoever pulls."""
+    for message in messages:
+        await client.publish(message.reply, b"-NAK")
 
 
 async def keep_waiting(client: Client, messages: Sequence[Msg]) -> None:

@@ -116,6 +116,14 @@ class FairQueue(Generic[T]):
         self._length -= len(withdrawn)
         return withdrawn
 
+    def clear(self) -> list[T]:
+        """Take everything out of the queue, in no order."""
+        waiting = list(self)
+        self._parties.clear()
+        self._ring.clear()
+        self._length = 0
+        return waiting
+
     def lengths(self) -> dict[Flow, int]:
         """How many messages of each flow wait."""
         return {flow: len(messages) for party in self._parties.values() for flow, messages in party.flows.items()}

@@ -12,7 +12,7 @@ from actors.remote import Hosting
 from actors.supervisor import HostSpec
 from actors.telemetry import Telemetry
 from domain.settings import NodeSettings
-from gateway.intake_host import IntakeHost, IntakePlace
+from gateway.intake_host import INTAKE_HOSTING, IntakeHost, IntakePlace
 from gateway.sources import without_secrets
 from projections.embedder import ModelDirs
 
@@ -56,28 +56,38 @@ def host_specs(settings: NodeSettings, data: Path, *, log: str, nats_url: str, m
         )
         for shard in range(indexes)
     ]
-    specs += [
-        HostSpec(
-            name=f"intake-{number}",
-            telemetry=_telemetry(settings, data, f"intake-{number}"),
-            hosted=IntakeHost,
-            place=_encode(
-                IntakePlace(
-                    name=f"intake-{number}",
-                    data=str(data),
-                    nats_url=nats_url,
-                    payment_shards=settings.ray.payment_shards,
-                    index_hosts=tuple(f"{INDEX_ROLE}-{number}" for number in range(indexes)),
-                    tenants=without_secrets(settings.tenants),
-                    intakes=settings.ray.intakes,
-                    quarantine=settings.quarantine,
-                )
-            ),
-            hosting=Hosting(),
-        )
-        for number in range(settings.ray.intakes)
-    ]
+    specs += [intake_spec(settings, data, nats_url, number) for number in range(settings.ray.intakes)]
     return [*_payment_specs(settings, data, log), *specs]
+
+
+def intake_name(number: int) -> str:
+    """What an intake is called, counted from 0."""
+    return f"intake-{number}"
+
+
+def intake_spec(settings: NodeSettings, data: Path, nats_url: str, number: int) -> HostSpec:
+    """An intake, of those that are there from the start or of those that join them."""
+    name = intake_name(number)
+    is_added = number >= settings.ray.intakes
+    place = IntakePlace(
+        name=name,
+        data=str(data),
+        nats_url=nats_url,
+        payment_shards=settings.ray.payment_shards,
+        index_hosts=tuple(f"{INDEX_ROLE}-{shard}" for shard in range(settings.ray.index_shards)),
+        tenants=without_secrets(settings.tenants),
+        # One that is started again knows nothing of its number: until it is told it takes the least that may be its.
+        divided_by=settings.ray.intakes_limit,
+        is_added=is_added,
+        quarantine=settings.quarantine,
+    )
+    return HostSpec(
+        name=name,
+        telemetry=_telemetry(settings, data, name),
+        hosted=IntakeHost,
+        place=_encode(place),
+        hosting=INTAKE_HOSTING,
+    )
 
 
 def _payment_specs(settings: NodeSettings, data: Path, log: str) -> list[HostSpec]:

@@ -15,8 +15,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from actors.payment_shard import ROLE, Health
-from actors.remote import RayEndpoint
+from actors.remote import Hosting, RayEndpoint
 from actors.router import Dispatch, Router
+from actors.tasks import end
 from domain.settings import BATCH_MAX, QuarantineSettings
 from domain.sharding import tenant_bucket_of
 from domain.tenant_settings import TenantSettings
@@ -35,12 +36,21 @@ BATCHES_IN_FLIGHT_MAX = 2
 # How much of a batch's time a tenant waits at most for the others' messages in it.
 MIXED_BATCH_MAX = 200
 STARTED_TIMEOUT_S = 30.0
+# As long as a batch may take: what is left then comes again to others.
+FINISH_TIMEOUT_S = 20.0
+# What it is told comes beside what it is asked.
+INTAKE_HOSTING = Hosting(groups={"operators": 1}, methods={"divide": "operators", "finish": "operators"})
 
 log = structlog.get_logger("intake")
 
 
 class IntakePlace(msgspec.Struct, frozen=True, kw_only=True):
-    """Where an intake works and who exists."""
+    """Where an intake works and who exists.
+
+    Args:
+        divided_by: by how many each tenant's rate is divided until `divide` says otherwise.
+        is_added: whether it joins others that are at work, and their tenants' limits.
+    """
 
     name: str
     data: str
@@ -48,13 +58,15 @@ class IntakePlace(msgspec.Struct, frozen=True, kw_only=True):
     payment_shards: int
     index_hosts: tuple[str, ...]
     tenants: dict[str, TenantSettings]
-    intakes: int = 1
+    divided_by: int = 1
+    is_added: bool = False
     quarantine: QuarantineSettings = QuarantineSettings()
 
 
 class IntakeStats(msgspec.Struct, kw_only=True):
-    """What an intake did since it started, in messages and batches."""
+    """What an intake did since it started, in messages and batches; by how many each tenant's rate is divided."""
 
+    divided_by: int
     messages: int = 0
     batches: int = 0
     recorded: int = 0
@@ -67,10 +79,15 @@ class IntakeHost:
 
     def __init__(self, place: bytes) -> None:
         self._place = msgspec.msgpack.decode(place, type=IntakePlace)
-        self._stats = IntakeStats()
+        self._stats = IntakeStats(divided_by=self._place.divided_by)
         self._tally = Tally(self._place.tenants, kinds=SOURCES.keys())
         self._failure: BaseException | None = None
         self._started = threading.Event()
+        self._started_s = time.monotonic()
+        # How long it had room for a batch and nothing that may pass, and since when it has, if it has now.
+        self._idle_s = 0.0
+        self._idle_since_s: float | None = None
+        self._in_flight: set[asyncio.Task[None]] = set()
         threading.Thread(target=self._run, name=self._place.name, daemon=True).start()
         if not self._started.wait(STARTED_TIMEOUT_S):
             raise TimeoutError(f"{self._place.name} did not reach {self._place.nats_url}")
@@ -80,11 +97,39 @@ class IntakeHost:
         if self._failure is not None:
             raise self._failure
         stats = {name: float(getattr(self._stats, name)) for name in self._stats.__struct_fields__}
-        return msgspec.msgpack.encode(Health(pid=os.getpid(), stats=stats))
+        now_s, since_s = time.monotonic(), self._idle_since_s
+        idle_s = self._idle_s + (now_s - since_s if since_s is not None else 0.0)
+        times = {"up_seconds": now_s - self._started_s, "idle_seconds": idle_s}
+        return msgspec.msgpack.encode(Health(pid=os.getpid(), stats={**stats, **times}))
 
     def tallied(self, _: bytes = b"") -> bytes:
         """The `Tallied` of every tenant and source."""
         return msgspec.msgpack.encode(self._tally.totals())
+
+    def divide(self, divided_by: bytes) -> bytes:
+        """There are so many intakes now, among which each tenant's rate is divided."""
+        self._loop.call_soon_threadsafe(self._divide, msgspec.msgpack.decode(divided_by, type=int))
+        return b""
+
+    def finish(self, _: bytes = b"") -> bytes:
+        """Pull no more, give back what waits, finish what is being taken in; the last `tallied`.
+
+        Raises `TimeoutError` if that takes too long: what is left comes again to others.
+        """
+        asyncio.run_coroutine_threadsafe(self._finish(), self._loop).result(FINISH_TIMEOUT_S)
+        return self.tallied()
+
+    def _divide(self, divided_by: int) -> None:
+        self._lanes.divide(1 / divided_by)
+        self._stats.divided_by = divided_by
+
+    async def _finish(self) -> None:
+        await end([self._sorting])
+        given_back = await self._lanes.give_back()
+        if self._in_flight:
+            await asyncio.wait(self._in_flight)
+        await self._client.flush()
+        log.info("intake_finished", given_back=given_back)
 
     def _run(self) -> None:
         try:
@@ -107,20 +152,34 @@ class IntakeHost:
             learn=cleanser.learn,
             tally=self._tally,
         )
-        lanes = Lanes(
-            RateLimits(place.tenants, share=1 / place.intakes), tenants=place.tenants.keys(), clock_s=time.monotonic
+        limits = RateLimits(
+            place.tenants,
+            share=1 / place.divided_by,
+            empty_at_s=time.monotonic() if place.is_added else None,
         )
-        client = await connect(place.nats_url, name=place.name, on_reconnected=lanes.renew)
+        self._loop = asyncio.get_running_loop()
+        self._lanes = lanes = Lanes(limits, tenants=place.tenants.keys(), clock_s=time.monotonic)
+        self._client = client = await connect(place.nats_url, name=place.name, on_reconnected=lanes.renew)
         await lanes.start(client)
-        self._started.set()
         slots = asyncio.Semaphore(BATCHES_IN_FLIGHT_MAX)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(lanes.run())
+            self._sorting = tasks.create_task(lanes.run())
+            self._started.set()
             while True:
                 await slots.acquire()
-                messages = await lanes.take(BATCH_MAX, mixed_max=MIXED_BATCH_MAX)
+                messages = await self._taken(lanes)
                 task = tasks.create_task(self._take_in(intake, client, messages))
+                self._in_flight.add(task)
+                task.add_done_callback(self._in_flight.discard)
                 task.add_done_callback(lambda _: slots.release())
+
+    async def _taken(self, lanes: Lanes) -> list[Msg]:
+        """The next batch; how long it was waited for is counted."""
+        self._idle_since_s = since_s = time.monotonic()
+        messages = await lanes.take(BATCH_MAX, mixed_max=MIXED_BATCH_MAX)
+        self._idle_since_s = None
+        self._idle_s += time.monotonic() - since_s
+        return messages
 
     async def _take_in(self, intake: Intake, client: Client, messages: Sequence[Msg]) -> None:
         started_s = time.perf_counter()

@@ -11,6 +11,8 @@ What makes this safe:
 - An intake passes over messages only while it has seen, within `VIEW_MAX_AGE_S`, that the lane is open. A lane is
   deleted only by an intake that has seen it closing for three times as long, and only when it is drained.
 - What is delivered by both is taken in twice, which changes nothing.
+- None of it counts the intakes. One that joins passes over nothing until it has looked, and sees a lane closing from its
+  own first look on; what one that leaves has not acknowledged keeps a lane from being drained, and comes again.
 """
 
 import asyncio
@@ -36,6 +38,7 @@ from gateway.bus import (
     acknowledge,
     add_consumer,
     consumers,
+    give_back,
     ingest_subject,
     keep_waiting,
     stream_sequence,
@@ -118,6 +121,7 @@ class Lanes:
         self._looks_from_s = float("-inf")
         self._has_others = False
         self._subject = ""
+        self._is_over = False
 
     async def start(self, client: Client) -> None:
         """Begin to pull."""
@@ -126,9 +130,31 @@ class Lanes:
 
     async def renew(self) -> None:
         """Ask anew in every lane, after a reconnection."""
+        if self._is_over:
+            return
         for pull in self._pulls():
             await pull.renew()
         self._wake.set()
+
+    def divide(self, share: float) -> None:
+        """Let another part of each tenant's rate pass here from now on."""
+        self._limits.divide(share, now_s=self._clock_s())
+        for lane in self._own.values():
+            lane.pull.credit_max = self._kept(lane.flow)
+        self._filled.set()  # Who waits for a rate waits anew.
+
+    async def give_back(self) -> int:
+        """Pull no more and give back what waits, so that others have it at once; returns how many messages.
+
+        To be called when `run` has ended; what `take` gave is the caller's to acknowledge.
+        """
+        self._is_over = True
+        waiting = [each.message for each in self._queue.clear()]
+        for pull in self._pulls():
+            await pull.finish()
+            waiting += pull.arrived()
+        await give_back(self._client, waiting)
+        return len(waiting)
 
     def _pulls(self) -> list[Pull]:
         return [self._shared, *(lane.pull for lane in self._own.values())]

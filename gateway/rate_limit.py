@@ -10,14 +10,26 @@ class TokenBucket:
 
     Args:
         limits: how large, how fast.
-        share: the part of the rate that is this bucket's, where several count beside one another.
+        share: the part of both that is this bucket's, where several count beside one another.
+        empty_at_s: when it was empty; it begins full if that is not given.
     """
 
-    def __init__(self, limits: LimitSettings, *, share: float = 1.0) -> None:
-        self.rate_per_s = limits.rate_per_s * share
-        self._burst = limits.burst
-        self._tokens = float(limits.burst)
-        self._filled_at_s = 0.0
+    def __init__(self, limits: LimitSettings, *, share: float = 1.0, empty_at_s: float | None = None) -> None:
+        self._limits = limits
+        self._set_share(share)
+        self._tokens = self._burst if empty_at_s is None else 0.0
+        self._filled_at_s = empty_at_s or 0.0
+
+    def _set_share(self, share: float) -> None:
+        self.rate_per_s = self._limits.rate_per_s * share
+        # With less than one token nothing could ever pass.
+        self._burst = max(1.0, self._limits.burst * share)
+
+    def divide(self, share: float, now_s: float) -> None:
+        """Have another part of the rate and the burst from now on. What is in it stays, as far as there is room."""
+        self.tokens(now_s)
+        self._set_share(share)
+        self._tokens = min(self._tokens, self._burst)
 
     def tokens(self, now_s: float) -> float:
         """How many there are. The first look decides what time the bucket lives in."""
@@ -37,14 +49,25 @@ class RateLimits:
 
     Args:
         tenants: who exists, with their limits.
-        share: the part of each rate that counts here: several intakes divide it among them.
+        share: the part of each limit that counts here: several intakes divide it among them.
+        empty_at_s: when all buckets were empty, of an intake that joins others: what a tenant may send at once is in
+            theirs. They begin full if it is not given.
     """
 
-    def __init__(self, tenants: Mapping[str, TenantSettings], *, share: float = 1.0) -> None:
+    def __init__(
+        self, tenants: Mapping[str, TenantSettings], *, share: float = 1.0, empty_at_s: float | None = None
+    ) -> None:
         self._tenants = tenants
         self._share = share
+        self._empty_at_s = empty_at_s
         self._buckets: dict[tuple[str, str], list[TokenBucket]] = {}
         self._of_tenants: dict[str, TokenBucket] = {}
+
+    def divide(self, share: float, *, now_s: float) -> None:
+        """Let another part of each limit count here from now on; the buckets stay as full as they are."""
+        self._share = share
+        for bucket in {id(each): each for buckets in self._buckets.values() for each in buckets}.values():
+            bucket.divide(share, now_s)
 
     def _of(self, tenant: str, source: str) -> list[TokenBucket]:
         """What a message must pass: the tenant's bucket, and the source's own if it has one."""
@@ -57,12 +80,15 @@ class RateLimits:
         buckets = self._buckets.get(key)
         if buckets is None:
             if tenant not in self._of_tenants:
-                self._of_tenants[tenant] = TokenBucket(settings.limits, share=self._share)
+                self._of_tenants[tenant] = self._bucket(settings.limits)
             buckets = [self._of_tenants[tenant]]
             if own is not None:
-                buckets.append(TokenBucket(own, share=self._share))
+                buckets.append(self._bucket(own))
             self._buckets[key] = buckets
         return buckets
+
+    def _bucket(self, limits: LimitSettings) -> TokenBucket:
+        return TokenBucket(limits, share=self._share, empty_at_s=self._empty_at_s)
 
     def take(self, tenant: str, source: str, count: int, *, now_s: float) -> int:
         """Take up to `count` messages now; returns how many may pass."""
