@@ -16,6 +16,9 @@ Condition = Literal[
     "pollable",
     "canary_wrong",
     "build_unfinished",
+    "intakes_behind",
+    "intakes_quiet",
+    "intake_unhelpful",
     "named",
 ]
 Action = Literal[
@@ -28,6 +31,8 @@ Action = Literal[
     "open_circuit",
     "rebuild_generation",
     "roll_back_generation",
+    "start_intake",
+    "stop_intake",
 ]
 
 
@@ -166,7 +171,44 @@ RUNBOOKS = (
             ),
         ),
     ),
+    # How long they are behind or quiet before anything is done is in `scaling`, and part of the condition.
+    Runbook(
+        name="intakes-behind",
+        symptom="intakes_behind",
+        symptom_s=0.0,
+        steps=(
+            Step(
+                name="start-intake",
+                check="intakes_behind",
+                act="start_intake",
+                verify="intake_unhelpful",
+                undo="stop_intake",
+            ),
+        ),
+    ),
+    Runbook(
+        name="intakes-quiet",
+        symptom="intakes_quiet",
+        symptom_s=0.0,
+        steps=(
+            Step(
+                name="stop-intake",
+                check="intakes_quiet",
+                act="stop_intake",
+                verify="intakes_behind",
+                undo="start_intake",
+            ),
+        ),
+    ),
     # These are begun by a person, who names the target.
+    Runbook(
+        name="start-intake",
+        steps=(Step(name="start-intake", check="named", act="start_intake", verify="named", undo="stop_intake"),),
+    ),
+    Runbook(
+        name="stop-intake",
+        steps=(Step(name="stop-intake", check="named", act="stop_intake", verify="named", undo="start_intake"),),
+    ),
     Runbook(
         name="rebuild-generation",
         steps=(

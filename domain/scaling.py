@@ -1,8 +1,8 @@
 """When a node has an intake too few, and when one too many: judged by what they take in and how long they are idle.
 
-Behind are intakes that have more to do than they manage: what waits on the stream takes them long at their own rate, and
-they are hardly ever idle. A backlog alone says little: what is above a tenant's rate waits there as well, while they are
-idle, and no further intake may take it in.
+Behind are intakes that have more to do than they manage: what waits on the stream takes them long at their own rate,
+and they are hardly ever idle. A backlog alone says little: what is above a tenant's rate waits there as well, while
+they are idle, and no further intake may take it in.
 """
 
 from collections import deque
@@ -12,14 +12,12 @@ import msgspec
 
 from domain.watch_settings import ScalingSettings
 
-# Long enough for a rate, short enough to see it change.
-WINDOW_S = 5.0
-WINDOW_MIN_S = 1.0
+# A rate is of `behind_s`, and of so long at least: a batch may take seconds.
+WINDOW_MIN_S = 3.0
 # A batch: so much is always under way.
 BACKLOG_MIN = 500
 BUSY_MIN = 0.8
-# What is taken in must be less than this share of what the others managed, or the one that was ended is wanted back.
-QUIET_SHARE = 0.5
+# So busy the others would be with one fewer: well below `BUSY_MIN`, or the one that was ended is wanted back.
 QUIET_BUSY_MAX = 0.5
 # One more intake has helped if so much more is taken in, or what waits takes so much less time.
 HELPED_RATE = 1.1
@@ -75,16 +73,9 @@ def is_behind(load: Load, settings: ScalingSettings) -> bool:
     return load.per_second > 0 and load.busy >= BUSY_MIN and load.drain_s > settings.drain_s
 
 
-def is_quiet(load: Load, settings: ScalingSettings, *, managed_per_second: float) -> bool:
-    """Whether one fewer would do.
-
-    Args:
-        load: lately.
-        settings: what is long.
-        managed_per_second: what one intake fewer managed when it was behind.
-    """
-    has_room = load.drain_s <= settings.drain_s / 2 or load.busy <= QUIET_BUSY_MAX
-    return has_room and load.per_second <= QUIET_SHARE * managed_per_second
+def is_quiet(load: Load, intakes: int) -> bool:
+    """Whether one fewer of so many would do. Intakes that take in many small batches look busier than they are."""
+    return intakes > 1 and load.busy * intakes / (intakes - 1) <= QUIET_BUSY_MAX
 
 
 def has_helped(before: Load, now: Load, settings: ScalingSettings) -> bool:
@@ -108,6 +99,7 @@ class LoadWatch:
 
     def __init__(self, settings: ScalingSettings) -> None:
         self._settings = settings
+        self._window_s = max(settings.behind_s, WINDOW_MIN_S)
         self._seen: deque[tuple[float, Mapping[str, IntakeCount]]] = deque()
         self._behind_since_s: float | None = None
         self._quiet_since_s: float | None = None
@@ -118,11 +110,9 @@ class LoadWatch:
         self._seen.clear()
         self._behind_since_s = self._quiet_since_s = self.load = None
 
-    def see(
-        self, at_s: float, counts: Mapping[str, IntakeCount], backlog: int, *, managed_per_second: float = float("inf")
-    ) -> None:
-        """A look: what each intake counted, what waits, and what one fewer managed (unknown: infinite)."""
-        while len(self._seen) > 1 and self._seen[1][0] <= at_s - WINDOW_S:
+    def see(self, at_s: float, counts: Mapping[str, IntakeCount], backlog: int) -> None:
+        """A look: what each intake counted, and how many messages wait."""
+        while len(self._seen) > 1 and self._seen[1][0] <= at_s - self._window_s:
             self._seen.popleft()
         before = self._seen[0] if self._seen else None
         self._seen.append((at_s, counts))
@@ -131,12 +121,13 @@ class LoadWatch:
         self.load = load = load_between(before[1], counts, backlog)
         if load is None:
             self.forget()
+            self._seen.append((at_s, counts))
             return
         if not is_behind(load, self._settings):
             self._behind_since_s = None
         elif self._behind_since_s is None:
             self._behind_since_s = at_s
-        if not is_quiet(load, self._settings, managed_per_second=managed_per_second):
+        if not is_quiet(load, len(counts)):
             self._quiet_since_s = None
         elif self._quiet_since_s is None:
             self._quiet_since_s = at_s

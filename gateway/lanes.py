@@ -11,8 +11,8 @@ What makes this safe:
 - An intake passes over messages only while it has seen, within `VIEW_MAX_AGE_S`, that the lane is open. A lane is
   deleted only by an intake that has seen it closing for three times as long, and only when it is drained.
 - What is delivered by both is taken in twice, which changes nothing.
-- None of it counts the intakes. One that joins passes over nothing until it has looked, and sees a lane closing from its
-  own first look on; what one that leaves has not acknowledged keeps a lane from being drained, and comes again.
+- None of it counts the intakes. One that joins passes over nothing until it has looked, and sees a lane closing from
+  its own first look on; what one that leaves has not acknowledged keeps a lane from being drained, and comes again.
 """
 
 import asyncio

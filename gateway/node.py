@@ -33,7 +33,7 @@ from domain.settings import NodeSettings
 from domain.sharding import tenant_bucket_of
 from domain.slo import SloAlert
 from gateway.asking import Asker
-from gateway.bus import Publisher, connect, ensure_stream
+from gateway.bus import Publisher, connect, ensure_stream, pending
 from gateway.certificates import Certificates
 from gateway.changes import Listener
 from gateway.chat_model import HttpChatModel
@@ -44,7 +44,7 @@ from gateway.corrections import Corrector, ways_of
 from gateway.credentials import Credentials
 from gateway.effects.http import make_client
 from gateway.effects.ports import chats, ports_of
-from gateway.host_specs import host_specs
+from gateway.host_specs import host_specs, intake_spec
 from gateway.ledger import Ledger
 from gateway.nats_server import NatsServer
 from gateway.node_parts import make_remediator
@@ -54,6 +54,7 @@ from gateway.privacy.cleanse import Cleanser
 from gateway.quarantine import Quarantine
 from gateway.rate_limit import RateLimits
 from gateway.raw_store import raw_store_of
+from gateway.scaling import Intakes
 from gateway.sources import SOURCES, Sources
 from gateway.spending import Spending
 from gateway.spool import Spool
@@ -138,6 +139,7 @@ class Node:
         # Registered first: hosts that started outlive a start that failed.
         self._stops.append(self.supervisor.stop)
         await self.supervisor.start()
+        self._start_scaling()
         self._start_answering()
         await self._start_effects()
         self._start_remediation()
@@ -195,6 +197,19 @@ class Node:
         self.spool = Spool(self.data / "spool.sqlite", self.publisher, bytes_max=self.settings.nats.spool_bytes_max)
         self._stops.append(self.spool.close)
         self._tasks.append(asyncio.create_task(self.spool.run()))
+
+    def _start_scaling(self) -> None:
+        self.intakes = Intakes(
+            self.supervisor,
+            ray=self.settings.ray,
+            settings=self.settings.scaling,
+            spec_of=lambda number: intake_spec(self.settings, self.data, self.nats_url, number),
+            backlog=lambda: pending(self.bus),
+            keep=self.tallied.__setitem__,
+            clock_s=time.monotonic,
+        )
+        self.intakes.end_left()
+        self._tasks.append(asyncio.create_task(self.intakes.run()))
 
     def _start_answering(self) -> None:
         self._stops.append(_in_thread(self.cleanser.close))
@@ -365,7 +380,7 @@ class Node:
                 self.delays[f"{INDEX_ROLE}-{shard}"] = delays
 
     async def _read_tallies(self) -> None:
-        hosts = [f"intake-{number}" for number in range(self.settings.ray.intakes)]
+        hosts = self.intakes.names
         said = await asyncio.gather(*(tally_of(self.supervisor.endpoint(host).call) for host in hosts))
         self.tallied |= {host: tallied for host, tallied in zip(hosts, said, strict=True) if tallied is not None}
 

@@ -158,6 +158,24 @@ class NodeParts:
     def open_circuit(self, account: str) -> float:
         return self._node.effects.open_circuit(self._known(account))
 
+    def wanted_intakes(self) -> Sequence[str]:
+        return self._node.intakes.wanted()
+
+    def spare_intakes(self) -> Sequence[str]:
+        return self._node.intakes.spare()
+
+    def unhelpful_intakes(self) -> Sequence[str]:
+        return self._node.intakes.unhelpful()
+
+    def intake_load(self) -> str:
+        return self._node.intakes.seen()
+
+    async def start_intake(self, name: str) -> None:
+        await self._node.intakes.add(name)
+
+    async def stop_intake(self, name: str) -> None:
+        await self._node.intakes.remove(name)
+
     def _known(self, target: str) -> tuple[str, str]:
         tenant, source = split_target(target)
         if tenant not in self._tenants:

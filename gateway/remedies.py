@@ -96,6 +96,28 @@ class Parts(Protocol):
         """Leave `tenant/account` alone; returns for how many seconds."""
         ...
 
+    def wanted_intakes(self) -> Sequence[str]:
+        """The intake to be started next, if those that there are have been behind for long."""
+        ...
+
+    def spare_intakes(self) -> Sequence[str]:
+        """The intake to be ended next, if there has been little to do for long."""
+        ...
+
+    def unhelpful_intakes(self) -> Sequence[str]:
+        """The intake that was started last, unless it is better with it."""
+        ...
+
+    def intake_load(self) -> str:
+        """What the intakes had to do lately, in words."""
+        ...
+
+    async def start_intake(self, name: str) -> None: ...
+
+    async def stop_intake(self, name: str) -> None:
+        """Have an intake finish what it has, and end it."""
+        ...
+
 
 class Remedies:
     """Looks and acts.
@@ -146,6 +168,12 @@ class Remedies:
                 unfinished = {tenant: await self._parts.unfinished_build(tenant) for tenant in named}
                 left = [tenant for tenant, why in unfinished.items() if why]
                 return _finding(left, "; ".join(filter(None, unfinished.values())), "the newest generation is finished")
+            case "intakes_behind":
+                return self._of_intakes(self._parts.wanted_intakes())
+            case "intakes_quiet":
+                return self._of_intakes(self._parts.spare_intakes())
+            case "intake_unhelpful":
+                return self._of_intakes(self._parts.unhelpful_intakes())
             case "named":
                 return _finding(named, "was named", "nothing was named")
             case _:
@@ -188,8 +216,18 @@ class Remedies:
                 return f"{target} is taken again"
             case "open_circuit":
                 return f"{target} is left alone for {parts.open_circuit(target):g} s"
+            case "start_intake":
+                await parts.start_intake(target)
+                return f"{target} takes in messages"
+            case "stop_intake":
+                await parts.stop_intake(target)
+                return f"{target} has finished and ended"
             case _:
                 assert_never(action)
+
+    def _of_intakes(self, names: Sequence[str]) -> Finding:
+        load = self._parts.intake_load()
+        return _finding(names, load, load)
 
     def _by_source(self) -> dict[str, Tallied]:
         """The counts of all hosts together."""

@@ -52,6 +52,9 @@ class Troubled:
         self.wrong = 0.0
         self.building: dict[str, str] = {}
         self.paused: set[str] = set()
+        self.wanted: list[str] = []
+        self.spare: list[str] = []
+        self.unhelpful: list[str] = []
         self.done: list[str] = []
         self.helps = True
         self.fails = False
@@ -120,6 +123,27 @@ class Troubled:
     def open_circuit(self, account: str) -> float:
         self._act(f"open {account}")
         return 30.0
+
+    def wanted_intakes(self) -> Sequence[str]:
+        return self.wanted
+
+    def spare_intakes(self) -> Sequence[str]:
+        return self.spare
+
+    def unhelpful_intakes(self) -> Sequence[str]:
+        return self.unhelpful
+
+    def intake_load(self) -> str:
+        return "12000 messages wait"
+
+    async def start_intake(self, name: str) -> None:
+        self._act(f"start {name}")
+        self.wanted = []
+        self.unhelpful = [] if self.helps else [name]
+
+    async def stop_intake(self, name: str) -> None:
+        self._act(f"stop {name}")
+        self.spare, self.unhelpful = [], []
 
     def _act(self, what: str) -> None:
         self.done.append(what)
@@ -378,7 +402,46 @@ async def test_what_is_found_is_acted_on_in_the_same_turn(world: World) -> None:
 def test_every_runbook_that_begins_by_itself_says_on_what() -> None:
     by_hand = {book.name for book in RUNBOOKS if not book.objectives and book.symptom is None}
 
-    assert by_hand == {"pause-source", "open-circuit", "rebuild-generation", "roll-back-generation"}
+    assert by_hand == {
+        "pause-source",
+        "open-circuit",
+        "rebuild-generation",
+        "roll-back-generation",
+        "start-intake",
+        "stop-intake",
+    }
+
+
+async def test_intakes_that_are_behind_get_one_more_which_is_ended_when_they_are_quiet(world: World) -> None:
+    world.node.wanted = ["intake-1"]
+    await world.turns(2)
+    assert world.node.done == ["start intake-1"]
+    assert world.remediator.ends == {("intakes-behind", "recovered"): 1}
+
+    world.node.spare = ["intake-1"]
+    await world.turns(2)
+
+    assert world.node.done == ["start intake-1", "stop intake-1"]
+    assert world.remediator.ends["intakes-quiet", "recovered"] == 1
+
+
+async def test_an_intake_more_that_does_not_help_is_ended_and_a_person_is_told(world: World) -> None:
+    world.node.wanted, world.node.helps = ["intake-1"], False
+    await world.turns(100)
+
+    assert world.node.done == ["start intake-1", "start intake-1", "stop intake-1"]
+    assert world.remediator.ends == {("intakes-behind", "escalated"): 1}
+
+
+async def test_intakes_that_come_and_go_all_the_time_wait_for_a_person(world: World) -> None:
+    for _ in range(6):
+        world.node.wanted = ["intake-1"]
+        await world.turns(3)
+        world.node.spare = ["intake-1"]
+        await world.turns(100)
+
+    assert world.node.done.count("start intake-1") == 3
+    assert world.remediator.ends["intakes-behind", "refused"] == 1
 
 
 async def test_wrong_canary_answers_have_the_views_rebuilt_and_that_is_waited_for(world: World) -> None:
