@@ -60,8 +60,10 @@ async def client(server: NatsServer) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def sorting(server: NatsServer, tenants: dict[str, TenantSettings] = TENANTS) -> AsyncIterator[Lanes]:
-    """An intake's lanes, at work."""
+async def sorting(
+    server: NatsServer, tenants: dict[str, TenantSettings] = TENANTS, *, is_giving_back: bool = False
+) -> AsyncIterator[Lanes]:
+    """An intake's lanes, at work; at the end it gives back what it has, or dies."""
     working = Lanes(RateLimits(tenants), tenants=tenants.keys(), clock_s=time.monotonic)
     connected = await connect(server.url, name="intake", on_reconnected=working.renew)
     await working.start(connected)
@@ -71,6 +73,8 @@ async def sorting(server: NatsServer, tenants: dict[str, TenantSettings] = TENAN
     finally:
         run.cancel()
         await asyncio.gather(run, return_exceptions=True)
+        if is_giving_back:
+            await working.give_back()
         await connected.close()
 
 
@@ -166,6 +170,42 @@ async def test_a_flood_is_whole_although_the_intake_dies_in_the_middle(
     await publish(client, FLOOD, 100, first=5_000)
     async with sorting(server) as working:
         await taken_until(working, client, lambda taken: len(of(before + taken, FLOOD)) == 5_100)
+
+
+async def test_what_an_intake_that_leaves_has_not_taken_in_comes_to_another_at_once(
+    server: NatsServer, client: Client
+) -> None:
+    await publish(client, TRICKLE, 1)
+    await publish(client, FLOOD, 4_000)
+    async with sorting(server) as staying:
+        async with sorting(server, is_giving_back=True) as leaving:
+            before = await taken_until(leaving, client, lambda taken: len(of(taken, FLOOD)) > 600)
+        left_s = time.monotonic()
+        await taken_until(staying, client, lambda taken: len(of(before + taken, FLOOD)) == 4_000)
+
+    assert time.monotonic() - left_s < bus.ACK_WAIT_S - 2, "it was not given back, but waited for"
+
+
+async def test_a_flood_is_whole_although_an_intake_joins_and_another_dies_while_its_lane_is_open(
+    server: NatsServer, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bus, "ACK_WAIT_S", 1)
+    await client.jetstream().delete_consumer(bus.STREAM, CONSUMER)
+    await ensure_stream(client, bytes_max=BYTES_MAX)
+    await publish(client, TRICKLE, 1)
+    await publish(client, FLOOD, 3_000)
+    async with sorting(server) as dying:
+        first = await taken_until(dying, client, lambda taken: len(of(taken, FLOOD)) > 600)
+        assert len(await own_lanes(client)) == 1
+        async with sorting(server) as joining:
+            both = await asyncio.gather(
+                taken_until(dying, client, lambda taken: len(of(taken, FLOOD)) > 200),
+                taken_until(joining, client, lambda taken: len(of(taken, FLOOD)) > 200),
+            )
+    await publish(client, FLOOD, 100, first=3_000)
+    before = [*first, *both[0], *both[1]]
+    async with sorting(server) as last:
+        await taken_until(last, client, lambda taken: len(of(before + taken, FLOOD)) == 3_100)
 
 
 async def test_a_flood_is_whole_although_the_server_is_killed_in_the_middle(
