@@ -175,7 +175,6 @@ async def test_a_flood_is_whole_although_the_intake_dies_in_the_middle(
 async def test_what_an_intake_that_leaves_has_not_taken_in_comes_to_another_at_once(
     server: NatsServer, client: Client
 ) -> None:
-    await publish(client, TRICKLE, 1)
     await publish(client, FLOOD, 4_000)
     async with sorting(server) as staying:
         async with sorting(server, is_giving_back=True) as leaving:
