@@ -64,9 +64,17 @@ class IntakePlace(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IntakeStats(msgspec.Struct, kw_only=True):
-    """What an intake did since it started, in messages and batches; by how many each tenant's rate is divided."""
+    """What an intake did since it started, in messages and batches.
+
+    Args:
+        divided_by: by how many each tenant's rate is divided.
+        idle_seconds: how long it had room for a batch and nothing that may pass.
+        up_seconds: since when it counts.
+    """
 
     divided_by: int
+    idle_seconds: float = 0.0
+    up_seconds: float = 0.0
     messages: int = 0
     batches: int = 0
     recorded: int = 0
@@ -84,8 +92,7 @@ class IntakeHost:
         self._failure: BaseException | None = None
         self._started = threading.Event()
         self._started_s = time.monotonic()
-        # How long it had room for a batch and nothing that may pass, and since when it has, if it has now.
-        self._idle_s = 0.0
+        # While it is idle.
         self._idle_since_s: float | None = None
         self._in_flight: set[asyncio.Task[None]] = set()
         threading.Thread(target=self._run, name=self._place.name, daemon=True).start()
@@ -98,9 +105,9 @@ class IntakeHost:
             raise self._failure
         stats = {name: float(getattr(self._stats, name)) for name in self._stats.__struct_fields__}
         now_s, since_s = time.monotonic(), self._idle_since_s
-        idle_s = self._idle_s + (now_s - since_s if since_s is not None else 0.0)
-        times = {"up_seconds": now_s - self._started_s, "idle_seconds": idle_s}
-        return msgspec.msgpack.encode(Health(pid=os.getpid(), stats={**stats, **times}))
+        stats["up_seconds"] = now_s - self._started_s
+        stats["idle_seconds"] += now_s - since_s if since_s is not None else 0.0
+        return msgspec.msgpack.encode(Health(pid=os.getpid(), stats=stats))
 
     def tallied(self, _: bytes = b"") -> bytes:
         """The `Tallied` of every tenant and source."""
@@ -178,7 +185,7 @@ class IntakeHost:
         self._idle_since_s = since_s = time.monotonic()
         messages = await lanes.take(BATCH_MAX, mixed_max=MIXED_BATCH_MAX)
         self._idle_since_s = None
-        self._idle_s += time.monotonic() - since_s
+        self._stats.idle_seconds += time.monotonic() - since_s
         return messages
 
     async def _take_in(self, intake: Intake, client: Client, messages: Sequence[Msg]) -> None:

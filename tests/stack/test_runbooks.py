@@ -25,6 +25,7 @@ NOT_RUN = {
     "rm ": "it takes the node's files, which is for a node that has ended",
     "recount rebuild": "a build takes its time; test_promotion.py has one",
     "recount remediation begin rebuild-generation": "the same",
+    "recount remediation begin start-intake": "this node may have one; test_scaling.py has two",
     "recount remediation approve": "it names a run that waits; test_remediating.py has one",
     "recount remediation decline": "the same",
     "recount quarantine show": "it names an entry",
