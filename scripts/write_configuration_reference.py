@@ -53,7 +53,8 @@ _LIMITS = f"""\
 - A source's name has lower-case letters, digits, `-` and `_`, 32 at most. Its `kind`, or else its name, is one of
   {", ".join(f"`{kind}`" for kind in [*SOURCES, *MADE])}.
 - An API key has at least {API_KEY_CHARS_MIN} characters and belongs to one tenant.
-- `payment_shards`, `index_shards` and `intakes` are 1 to {ACTORS_MAX} each, `intakes_max` is 0 or `intakes` to {ACTORS_MAX}.
+- `payment_shards`, `index_shards` and `intakes` are 1 to {ACTORS_MAX} each; `intakes_max` is 0, or `intakes` to
+  {ACTORS_MAX}.
 - `shard.aggregates_max` is at least {BATCH_MAX}: a batch must fit into memory.
 - `store.url` is `sqlite` or begins with `postgresql://`; one log has one node.
 - The number of shards may change between two starts. Nothing is lost, and nothing has to be moved.

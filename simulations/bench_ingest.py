@@ -19,7 +19,7 @@ from actors.changes import AwaitChanges, Changes
 from actors.index import PAYMENTS
 from domain.errors import TerminalError
 from domain.payment_saga import FactRecorded
-from domain.settings import HttpSettings, NatsSettings, NodeSettings, TelemetrySettings
+from domain.settings import HttpSettings, NatsSettings, NodeSettings, RaySettings, TelemetrySettings
 from domain.tenant_settings import SourceSettings, TenantSettings
 from gateway.bus import CONSUMER, STREAM, Outgoing, ingest_subject
 from gateway.node import Node
@@ -57,22 +57,25 @@ class IngestReport(msgspec.Struct, frozen=True, kw_only=True):
     meets_target: bool
 
 
-def node_settings(data: str) -> NodeSettings:
+def node_settings(data: str, intakes: int) -> NodeSettings:
     """One tenant on free ports."""
     return NodeSettings(
         data=data,
         http=HttpSettings(listen="127.0.0.1:0"),
         nats=NatsSettings(port=0),
+        ray=RaySettings(intakes=intakes),
         telemetry=TelemetrySettings(log_level="error"),
         tenants={TENANT: TenantSettings(api_keys=(API_KEY,), sources={"stripe": SourceSettings(secrets=(SECRET,))})},
     )
 
 
-async def bench_ingest(data: str, webhooks: int, steady_s: float, say: Callable[[str], None]) -> IngestReport:
+async def bench_ingest(
+    data: str, webhooks: int, steady_s: float, say: Callable[[str], None], *, intakes: int = 1
+) -> IngestReport:
     """Run all three parts on a stack of its own in `data`."""
     bodies = bodies_of(webhooks + round(steady_s * STEADY_PER_SECOND), SEED)
     backlog, steady = bodies[:webhooks], bodies[webhooks:]
-    async with running(node_settings(data), on_progress=lambda words: say(f"starting {words}")) as (node, _):
+    async with running(node_settings(data, intakes), on_progress=lambda words: say(f"starting {words}")) as (node, _):
         await _pause(node.bus, datetime.now(UTC) + PAUSED_FOR)
         say(f"publishing {len(backlog)} webhooks")
         await _publish(node, backlog)
