@@ -19,6 +19,7 @@ Condition = Literal[
     "intakes_behind",
     "intakes_quiet",
     "intake_unhelpful",
+    "intake_missed",
     "named",
 ]
 Action = Literal[
@@ -195,7 +196,7 @@ RUNBOOKS = (
                 name="stop-intake",
                 check="intakes_quiet",
                 act="stop_intake",
-                verify="intakes_behind",
+                verify="intake_missed",
                 undo="start_intake",
             ),
         ),

@@ -167,6 +167,9 @@ class NodeParts:
     def unhelpful_intakes(self) -> Sequence[str]:
         return self._node.intakes.unhelpful()
 
+    def missed_intakes(self) -> Sequence[str]:
+        return self._node.intakes.missed()
+
     def intake_load(self) -> str:
         return self._node.intakes.seen()
 

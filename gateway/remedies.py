@@ -108,6 +108,10 @@ class Parts(Protocol):
         """The intake that was started last, unless it is better with it."""
         ...
 
+    def missed_intakes(self) -> Sequence[str]:
+        """The intake that was ended last, unless it is well without it."""
+        ...
+
     def intake_load(self) -> str:
         """What the intakes had to do lately, in words."""
         ...
@@ -174,6 +178,8 @@ class Remedies:
                 return self._of_intakes(self._parts.spare_intakes())
             case "intake_unhelpful":
                 return self._of_intakes(self._parts.unhelpful_intakes())
+            case "intake_missed":
+                return self._of_intakes(self._parts.missed_intakes())
             case "named":
                 return _finding(named, "was named", "nothing was named")
             case _:

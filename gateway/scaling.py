@@ -14,7 +14,7 @@ from nats.errors import Error as NatsError
 from actors.payment_shard import Health
 from actors.supervisor import Endpoint, HostSpec, Supervisor
 from domain.errors import RetryableError, TerminalError
-from domain.scaling import IntakeCount, Load, LoadWatch, has_helped
+from domain.scaling import IntakeCount, Load, LoadWatch, has_helped, is_behind
 from domain.settings import ACTORS_MAX, RaySettings
 from domain.watch_settings import ScalingSettings
 from gateway.host_specs import intake_name
@@ -123,6 +123,11 @@ class Intakes:
             return [intake_name(len(names))]
         return [] if load is not None and has_helped(before, load, self._settings) else names[-1:]
 
+    def missed(self) -> Sequence[str]:
+        """The next intake, unless those that there are are seen to do without it."""
+        load = self._watch.load
+        return [intake_name(len(self.names))] if load is None or is_behind(load, self._settings) else []
+
     def seen(self) -> str:
         """What they had to do lately, in words."""
         load = self._watch.load
@@ -184,7 +189,7 @@ class Intakes:
             if name in self.names and said is not None and said.stats.get("divided_by") != self._divided_by:
                 try:
                     await self._divide(self._supervisor.endpoint(name))
-                except RetryableError as error:
+                except (RetryableError, TerminalError) as error:
                     log.debug("intake_not_told", host=name, reason=error.reason)
 
     async def _divide(self, endpoint: Endpoint) -> None:

@@ -52,6 +52,7 @@ class Troubled:
         self.wanted: list[str] = []
         self.spare: list[str] = []
         self.unhelpful: list[str] = []
+        self.missed: list[str] = []
         self.done: list[str] = []
         self.helps = True
         self.fails = False
@@ -130,6 +131,9 @@ class Troubled:
     def unhelpful_intakes(self) -> Sequence[str]:
         return self.unhelpful
 
+    def missed_intakes(self) -> Sequence[str]:
+        return self.missed
+
     def intake_load(self) -> str:
         return "12000 messages wait"
 
@@ -141,6 +145,7 @@ class Troubled:
     async def stop_intake(self, name: str) -> None:
         self._act(f"stop {name}")
         self.spare, self.unhelpful = [], []
+        self.missed = [] if self.helps else [name]
 
     def _act(self, what: str) -> None:
         self.done.append(what)

@@ -247,6 +247,14 @@ async def test_an_intake_more_that_does_not_help_is_ended_and_a_person_is_told(w
     assert world.remediator.ends == {("intakes-behind", "escalated"): 1}
 
 
+async def test_an_intake_that_is_missed_when_it_is_gone_is_started_again(world: World) -> None:
+    world.node.spare, world.node.helps = ["intake-1"], False
+    await world.turns(100)
+
+    assert world.node.done == ["stop intake-1", "stop intake-1", "start intake-1"]
+    assert world.remediator.ends == {("intakes-quiet", "escalated"): 1}
+
+
 async def test_intakes_that_come_and_go_all_the_time_wait_for_a_person(world: World) -> None:
     for _ in range(6):
         world.node.wanted = ["intake-1"]

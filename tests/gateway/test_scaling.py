@@ -206,10 +206,21 @@ async def test_the_last_one_is_spare_when_it_is_quiet_and_the_first_one_never(no
     assert node.intakes.spare() == ["intake-1"]
 
     await node.intakes.remove("intake-1")
+    assert node.intakes.missed() == ["intake-1"], "nothing is seen yet"
     await node.work(100, busy=0)
+    assert node.intakes.missed() == []
 
     assert node.intakes.spare() == []
     assert node.intakes.names == ["intake-0"]
+
+
+async def test_one_that_went_is_missed_if_the_others_are_behind_without_it(node: Node) -> None:
+    await node.intakes.add("intake-1")
+    await node.intakes.remove("intake-1")
+    node.backlog = 10**6
+    await node.work(5, busy=1)
+
+    assert node.intakes.missed() == ["intake-1"]
 
 
 async def test_what_the_last_one_counted_is_kept(node: Node) -> None:

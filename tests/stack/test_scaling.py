@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from domain.conversation import MessageReceived
 from gateway.bus import Outgoing, Publisher, connect, ingest_subject
 from tests.gateway.sources.zalo_examples import from_account
-from tests.stack.stack import OPERATOR_KEY, Stack, until
+from tests.stack.stack import OPERATOR_KEY, Stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 
@@ -23,7 +23,8 @@ TEXT = "Call Anna Schmidt at +49 151 2345678 or write to anna@example.com about 
 CUSTOMERS = 100
 AT_ONCE = 500
 # So many wait at least while the second one is on its way.
-WAITING_MIN = 1_500
+WAITING_MIN = 1_000
+LOOK_EVERY_S = 0.1
 TRICKLE_EVERY_S = 0.02
 MORE = f"""
 [ray]
@@ -85,6 +86,7 @@ class Sender:
                 lag = await asyncio.to_thread(self._stack.lag)
                 if lag is not None and lag["ingest_pending"] < WAITING_MIN:
                     await self._publish(AT_ONCE)
+                await asyncio.sleep(LOOK_EVERY_S)
 
     async def trickle(self) -> None:
         """Send now and then until the second intake has gone."""
@@ -126,6 +128,5 @@ def test_a_flood_has_a_second_intake_started_and_ended_again_and_nothing_is_lost
     assert recorded == dict.fromkeys((f"o_{number}" for number in range(sent)), 1)
     assert scaling.get("/v1/acme/quarantine", state="all")["entries"] == []
     assert outcomes(scaling)["intakes-behind"] == "recovered"
-    until(lambda: outcomes(scaling)["intakes-quiet"] == "recovered", "nothing waits without it either")
     assert [line["host"] for line in scaling.logged("host_removed")] == ["intake-1"]
     assert scaling.hosts_logged("intake_finished")

@@ -64,7 +64,7 @@ SLEEPS: Mapping[str, str] = {
     "tests/simulations/test_virtual_loop.py": "virtual time: what is tested is how it passes",
     "tests/stack/provider.py": "the pause of a provider before it sends again",
     "tests/actors/test_supervisor.py": "a supervisor tells nobody, least of all that it does nothing any more",
-    "tests/stack/test_scaling.py": "the pace of a tenant that sends little",
+    "tests/stack/test_scaling.py": "the pace of a tenant that sends little, and the interval of looking at two intakes",
     "tests/stack/test_promotion.py": "the pace of whoever asks steadily, before a build and after its switch",
     "tests/stack/test_fairness.py": "the pace of a tenant that sends steadily",
     "tests/stack/stack.py": "the interval between two looks at a condition of another process",
