@@ -1,7 +1,7 @@
 """`recount bench ingest`: from JetStream to visible in the payments view, beside plain fetching and acknowledging.
 
 Three parts in one run: the peer (the client library's fetch of 500 and an acknowledgement each), a backlog taken in as
-fast as it goes, and a steady stream with the time from recorded to visible.
+fast as it goes, and a steady stream with the time from recorded to visible; and a backlog of chats if that is wished.
 """
 
 import asyncio
@@ -40,10 +40,15 @@ TARGET_VISIBLE_P95_MS = 250
 TICK_S = 0.02
 PAUSED_FOR = timedelta(minutes=30)
 PROJECTED_TIMEOUT_S = 120
+CHAT_CUSTOMERS = 100
+CHAT_TEXT = "Call Anna Schmidt at +49 151 2345678 or write to anna@example.com about order 12. " * 24
 
 
 class IngestReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Webhooks per second, and milliseconds from recorded to visible at a steady rate."""
+    """Webhooks per second, and milliseconds from recorded to visible at a steady rate.
+
+    `chats_per_second` is of chat messages, whose texts are searched for personal data; 0 if there were none.
+    """
 
     webhooks: int
     seconds: float
@@ -54,6 +59,7 @@ class IngestReport(msgspec.Struct, frozen=True, kw_only=True):
     visible_p50_ms: float
     visible_p95_ms: float
     visible_p99_ms: float
+    chats_per_second: float
     meets_target: bool
 
 
@@ -70,15 +76,15 @@ def node_settings(data: str, intakes: int) -> NodeSettings:
 
 
 async def bench_ingest(
-    data: str, webhooks: int, steady_s: float, say: Callable[[str], None], *, intakes: int = 1
+    data: str, webhooks: int, steady_s: float, say: Callable[[str], None], *, intakes: int = 1, chats: int = 0
 ) -> IngestReport:
-    """Run all three parts on a stack of its own in `data`."""
+    """Run all parts on a stack of its own in `data`."""
     bodies = bodies_of(webhooks + round(steady_s * STEADY_PER_SECOND), SEED)
     backlog, steady = bodies[:webhooks], bodies[webhooks:]
     async with running(node_settings(data, intakes), on_progress=lambda words: say(f"starting {words}")) as (node, _):
         await _pause(node.bus, datetime.now(UTC) + PAUSED_FOR)
         say(f"publishing {len(backlog)} webhooks")
-        await _publish(node, backlog)
+        await _publish(node, "stripe", backlog)
         say("the peer: fetch and acknowledge, nothing else")
         peer = await _fetch_and_ack(node.bus, len(backlog))
         await _open_tenant(node)
@@ -86,6 +92,7 @@ async def bench_ingest(
         taken, seconds = await _take_in(node)
         say(f"steady {STEADY_PER_SECOND}/s for {steady_s:g} s")
         visible_ms, rate = await _steady(node, steady)
+        chats_per_second = await _take_in_chats(node, chats, say) if chats else 0.0
     per_second = taken / seconds
     p95_ms = percentile(visible_ms, 0.95)
     return IngestReport(
@@ -98,6 +105,7 @@ async def bench_ingest(
         visible_p50_ms=round(percentile(visible_ms, 0.50), 1),
         visible_p95_ms=round(p95_ms, 1),
         visible_p99_ms=round(percentile(visible_ms, 0.99), 1),
+        chats_per_second=round(chats_per_second, 1),
         meets_target=per_second >= TARGET_PER_SECOND
         and per_second >= peer * TARGET_SHARE_OF_PEER
         and p95_ms < TARGET_VISIBLE_P95_MS,
@@ -114,8 +122,8 @@ def bodies_of(count: int, seed: int) -> list[bytes]:
     return [event.body for event in traffic.events[:count]]
 
 
-async def _publish(node: Node, bodies: Sequence[bytes]) -> None:
-    subject = ingest_subject(TENANT, "stripe")
+async def _publish(node: Node, source: str, bodies: Sequence[bytes]) -> None:
+    subject = ingest_subject(TENANT, source)
     for start in range(0, len(bodies), 1_000):
         await asyncio.gather(
             *(node.publisher.publish(Outgoing(subject, body, {})) for body in bodies[start : start + 1_000])
@@ -186,6 +194,29 @@ async def _take_in(node: Node) -> tuple[int, float]:
     return taken, time.perf_counter() - started_s
 
 
+async def _take_in_chats(node: Node, count: int, say: Callable[[str], None]) -> float:
+    """So many messages to customers, which nobody is to answer: how many were taken in per second."""
+    await _pause(node.bus, datetime.now(UTC) + PAUSED_FOR)
+    say(f"publishing {count} chat messages")
+    await _publish(node, "zalo", [_chat(number) for number in range(count)])
+    say("taking in the chats")
+    taken, seconds = await _take_in(node)
+    return taken / seconds
+
+
+def _chat(number: int) -> bytes:
+    """What the business wrote to one of its customers, as Zalo tells it."""
+    message = {
+        "app_id": "360846524940903967",
+        "event_name": "oa_send_text",
+        "timestamp": "1772366400123",
+        "sender": {"id": "388613280878808645"},
+        "recipient": {"id": str(number % CHAT_CUSTOMERS)},
+        "message": {"msg_id": f"o_{number}", "text": CHAT_TEXT},
+    }
+    return msgspec.json.encode(message)
+
+
 async def _steady(node: Node, bodies: Sequence[bytes]) -> tuple[list[float], float]:
     """Milliseconds from recorded to visible for each fact, ascending; and the rate at which webhooks really came."""
     before = node.feed.head()
@@ -195,7 +226,7 @@ async def _steady(node: Node, bodies: Sequence[bytes]) -> tuple[list[float], flo
     started_s = time.perf_counter()
     per_tick = round(STEADY_PER_SECOND * TICK_S)
     for number, start in enumerate(range(0, len(bodies), per_tick), start=1):
-        await _publish(node, bodies[start : start + per_tick])
+        await _publish(node, "stripe", bodies[start : start + per_tick])
         await asyncio.sleep(max(0.0, started_s + number * TICK_S - time.perf_counter()))
     rate = len(bodies) / (time.perf_counter() - started_s)
     await _take_in(node)

@@ -76,13 +76,14 @@ def bench_ingest(
     webhooks: Annotated[int, typer.Option(min=1_000, help="how many wait in the stream")] = 20_000,
     steady_s: Annotated[float, typer.Option("--steady", min=1, help="seconds of the steady stream")] = 20,
     intakes: Annotated[int, typer.Option(min=1, help="how many take messages from the stream")] = 1,
+    chats: Annotated[int, typer.Option(min=0, help="how many chat messages are taken in afterwards")] = 0,
     json: Json = None,
 ) -> None:
     """From JetStream to visible in the payments view, beside plain fetch and acknowledge in the same run."""
     from simulations.bench_ingest import bench_ingest
 
     with one_line_errors(), tempfile.TemporaryDirectory(prefix="recount-bench-") as directory:
-        figures = run(lambda: bench_ingest(directory, webhooks, steady_s, _say, intakes=intakes))
+        figures = run(lambda: bench_ingest(directory, webhooks, steady_s, _say, intakes=intakes, chats=chats))
     _report(
         figures,
         "3,000 webhooks/s and a third of fetch-and-acknowledge; at 500/s recorded to visible below 250 ms at p95",
