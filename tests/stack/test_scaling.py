@@ -13,7 +13,7 @@ from nats.aio.client import Client
 from domain.conversation import MessageReceived
 from gateway.bus import Outgoing, Publisher, connect, ingest_subject
 from tests.gateway.sources.zalo_examples import from_account
-from tests.stack.stack import OPERATOR_KEY, Stack
+from tests.stack.stack import OPERATOR_KEY, Stack, until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 
@@ -47,11 +47,21 @@ def scaling(tmp_path: Path) -> Iterator[Stack]:
         yield running
 
 
-def taken_in(stack: Stack, host: str) -> float:
-    """How many messages an intake has settled; 0 while it is not there."""
-    name = f'recount_host_messages{{host="{host}"}} '
+def figure(stack: Stack, name: str, host: str) -> float:
+    """A figure of an intake, e.g. how many messages it has settled; 0 while it is not there."""
+    label = f'{name}{{host="{host}"}} '
     lines = stack.client().get("/metrics").text.splitlines()
-    return sum(float(line.removeprefix(name)) for line in lines if line.startswith(name))
+    return sum(float(line.removeprefix(label)) for line in lines if line.startswith(label))
+
+
+def are_told(stack: Stack, *numbers: float) -> None:
+    """Wait until each intake divides the tenants' rates by its number."""
+
+    def said() -> bool:
+        told = [figure(stack, "recount_host_divided_by", f"intake-{number}") for number in range(len(numbers))]
+        return told == [*numbers]
+
+    until(said, f"the rates are divided by {numbers}")
 
 
 def outcomes(stack: Stack) -> dict[str, str | None]:
@@ -82,7 +92,7 @@ class Sender:
     async def flood(self) -> None:
         """Keep messages waiting until a second intake takes some of them."""
         async with asyncio.timeout(60):
-            while not await asyncio.to_thread(taken_in, self._stack, "intake-1"):
+            while not await asyncio.to_thread(figure, self._stack, "recount_host_messages", "intake-1"):
                 lag = await asyncio.to_thread(self._stack.lag)
                 if lag is not None and lag["ingest_pending"] < WAITING_MIN:
                     await self._publish(AT_ONCE)
@@ -107,8 +117,10 @@ async def send(stack: Stack) -> int:
     try:
         sender = Sender(stack, client)
         await sender.flood()
+        await asyncio.to_thread(are_told, stack, 2, 2)
         await asyncio.to_thread(stack.drained)
         await sender.trickle()
+        await asyncio.to_thread(are_told, stack, 1, 0)
     finally:
         await client.close()
     return sender.sent
