@@ -37,7 +37,7 @@ HEALTH_GROUP = "health"
 
 
 class _Cluster:
-    """The cluster that this process is in: which one in turn, and whether it is away, being started again.
+    """The cluster that this process is in: which one in turn, and whether it is away, being started.
 
     A handle of an earlier one says nothing. Ray would start a cluster of its own making for whoever asks it for an
     actor while there is none, so nobody asks then.
@@ -50,7 +50,7 @@ class _Cluster:
     def check(self) -> None:
         """Raise `RetryableError` while it is away."""
         if self.is_away:
-            raise RetryableError("Ray is being started again", retry_after_s=1)
+            raise RetryableError("Ray is being started", retry_after_s=1)
 
 
 _cluster = _Cluster()
@@ -118,19 +118,29 @@ def stop_ray() -> None:
     ray.shutdown()
 
 
-async def restart_ray(address: str) -> None:
-    """Start Ray anew after its own processes died. Until it is there, every call to a host is refused at once.
-
-    Raises whatever keeps Ray from starting; then it stays away.
-    """
+def expect_ray() -> None:
+    """From now on every call to a host is refused at once, until Ray is there."""
     _cluster.is_away = True
 
-    def restart() -> None:
+
+async def bring_up_ray(address: str) -> None:
+    """Start Ray beside what the event loop does meanwhile, or anew after its own processes died.
+
+    Raises whatever keeps Ray from starting; then it stays away. Who is cancelled waits for the thread that starts it.
+    """
+    expect_ray()
+
+    def start() -> None:
         stop_ray()
         start_ray(address)
 
     with _own_signal_handlers():
-        await asyncio.to_thread(restart)
+        starting = asyncio.create_task(asyncio.to_thread(start))
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await asyncio.wait([starting])
+            raise
     _cluster.number += 1
     _cluster.is_away = False
 

@@ -4,7 +4,7 @@ import asyncio
 import fcntl
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import BinaryIO
@@ -24,7 +24,7 @@ from actors.journal import Journal
 from actors.log import log_at, place_of
 from actors.payment_shard import ROLE as PAYMENT_ROLE
 from actors.payment_shard import new_id, now
-from actors.remote import restart_ray, start_ray, stop_ray
+from actors.remote import bring_up_ray, expect_ray, stop_ray
 from actors.router import Router
 from actors.supervisor import Supervisor
 from actors.tasks import end
@@ -105,6 +105,8 @@ class Node:
         self.certificates = Certificates()
         self.pauses = Pauses(time.monotonic)
         self._stops: list[Callable[[], Awaitable[None]]] = []
+        # What goes on as long as the node runs, and begins when all hosts have answered.
+        self._loops: list[Callable[[], Coroutine[None, None, None]]] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._hints: set[asyncio.Task[None]] = set()
         self.listeners: list[Listener] = []
@@ -116,13 +118,15 @@ class Node:
         self.is_bus_durable: bool | None = None
 
     async def start(self) -> None:
-        """Start every part. Raises `TerminalError` with what to do; then what was started is stopped."""
+        """Start what takes webhooks, and make the rest; of hosts, every call is refused until `start_hosts`.
+
+        Raises `TerminalError` with what to do; then what was started is stopped.
+        """
         try:
             await self._start()
         except BaseException:
             await self.stop()
             raise
-        self.is_ready = True
 
     async def _start(self) -> None:
         self._stops.append(self.certificates.close)
@@ -130,20 +134,29 @@ class Node:
         await self._start_bus()
         self._on_progress("embedding model")
         models = await asyncio.to_thread(ensure_models, self.settings.index.precision)
-        self._on_progress("ray")
-        start_ray(self.settings.ray.address)
-        self._stops.append(_in_thread(stop_ray))
-        self._on_progress("actors")
+        expect_ray()
         specs = host_specs(self.settings, self.data, log=self._log, nats_url=self.nats_url, models=models)
         self.supervisor = Supervisor(specs, on_event=_log_event)
-        # Registered first: hosts that started outlive a start that failed.
-        self._stops.append(self.supervisor.stop)
-        await self.supervisor.start()
         self._start_scaling()
         self._start_answering()
         await self._start_effects()
         self._start_remediation()
         self._start_watching()
+
+    async def start_hosts(self) -> None:
+        """Start Ray, the hosts, and all that needs them: the node is ready.
+
+        Raises `TerminalError` with what to do; whoever started the node stops it.
+        """
+        self._on_progress("ray")
+        await bring_up_ray(self.settings.ray.address)
+        self._stops.append(_in_thread(stop_ray))
+        self._on_progress("actors")
+        # Registered first: hosts that started outlive a start that failed.
+        self._stops.append(self.supervisor.stop)
+        await self.supervisor.start()
+        self._tasks = [asyncio.create_task(loop()) for loop in self._loops]
+        self.is_ready = True
 
     def _prepare_data(self) -> None:
         try:
@@ -233,7 +246,7 @@ class Node:
                 endpoint.call, on_change=self._on_change, on_missed=self._on_missed, clock_s=time.monotonic
             )
             self.listeners.append(listener)
-            self._tasks.append(asyncio.create_task(listener.run()))
+            self._loops.append(listener.run)
         self._start_conversations()
         self._start_corrections()
         self._start_polling()
@@ -280,8 +293,8 @@ class Node:
             await commander.start()
         except NatsError as error:
             raise TerminalError(f"nats: the stream of commands cannot be made: {error}; free disk space") from error
-        self._tasks.append(asyncio.create_task(self.effects.run()))
-        self._tasks.append(asyncio.create_task(commander.run()))
+        self._loops.append(self.effects.run)
+        self._loops.append(commander.run)
 
     def _start_polling(self) -> None:
         """One task for every source whose API is asked beside its webhooks."""
@@ -298,7 +311,7 @@ class Node:
         )
         self.pollers = {poller.name: poller for poller in pollers}
         for poller in self.pollers.values():
-            self._tasks.append(asyncio.create_task(poller.run()))
+            self._loops.append(poller.run)
 
     def _start_conversations(self) -> None:
         shards = range(self.settings.ray.payment_shards)
@@ -312,7 +325,7 @@ class Node:
             clock=now,
             can_reply=chats(self.settings.tenants).__contains__,
         )
-        self._tasks.append(asyncio.create_task(answerer.run()))
+        self._loops.append(answerer.run)
 
     def _start_corrections(self) -> None:
         self.answers = AnswerLedger(feed_at(self._log), self.data / "tenants")
@@ -328,12 +341,12 @@ class Node:
             ways=lambda tenant: ways.get(tenant, ()),
             clock=now,
         )
-        self._tasks.append(asyncio.create_task(self.corrector.run()))
+        self._loops.append(self.corrector.run)
 
     def _start_remediation(self) -> None:
         """What the node may do about its own troubles; alerts come from the watch, which is started next."""
         self.remediator = make_remediator(self, Journal(self._recorder))
-        self._tasks.append(asyncio.create_task(self.remediator.run()))
+        self._loops.append(self.remediator.run)
 
     def _alerted(self, alert: SloAlert) -> None:
         self.remediator.on_alert(alert)
@@ -350,11 +363,11 @@ class Node:
             on_alert=self._alerted,
         )
         self._stops.append(_in_thread(self.watch.close))
-        self._tasks.append(asyncio.create_task(self.watch.run()))
+        self._loops.append(self.watch.run)
 
     async def start_ray_again(self) -> None:
         """Give every host a new process after Ray's own died. Raises whatever keeps them from starting."""
-        await restart_ray(self.settings.ray.address)
+        await bring_up_ray(self.settings.ray.address)
         await self.supervisor.start_again()
 
     def projected(self) -> dict[str, int]:

@@ -74,6 +74,7 @@ async def running(
     try:
         await node.start()
         try:
+            # First of all, so that no webhook waits for Ray and the hosts: what they do with it comes later anyway.
             on_progress("gateway")
             server = _Server(
                 uvicorn.Config(
@@ -90,6 +91,7 @@ async def running(
             await _started(server, serving)
             url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
             try:
+                await node.start_hosts()
                 async with probing(settings, url):
                     yield node, url
             finally:
