@@ -20,7 +20,7 @@ os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import ray
-from ray._private import ray_constants, worker
+from ray._private import node, ray_constants, worker
 from ray.exceptions import (
     RayError,
     RayTaskError,
@@ -66,6 +66,20 @@ class Hosting(msgspec.Struct, frozen=True, kw_only=True):
     methods: dict[str, str] = {}
 
 
+class _Head(node.Node):
+    """A node of Ray without what nobody asks here, which costs a third of the start: three processes that import Ray.
+
+    There is nothing to scale, no dashboard, and logs are read where they lie.
+    """
+
+    def start_monitor(self) -> None: ...
+
+    def start_log_monitor(self) -> None: ...
+
+    def start_api_server(self, **_: object) -> None:
+        self._webui_url = ""
+
+
 def start_ray(address: str, *, object_store_bytes: int = 128 * 1024**2) -> None:
     """Join the cluster at `address`, or start one on this machine for `local`.
 
@@ -83,6 +97,7 @@ def start_ray(address: str, *, object_store_bytes: int = 128 * 1024**2) -> None:
         # Ray takes 127.0.0.1 for a mistake and puts an interface's address in its place, unless it is told that this
         # is no cluster, for which it has a constant and no option; with 127.0.0.1 its servers bind to loopback.
         ray_constants.ENABLE_RAY_CLUSTER = False
+        node.Node = _Head  # type: ignore[misc]  # as above: there is no option to leave them out
         ray.init(
             address="local",
             num_cpus=max(4, os.cpu_count() or 1),
@@ -108,9 +123,9 @@ def _own_signal_handlers() -> Iterator[None]:
 
 def lost_parts() -> list[str]:
     """Which of Ray's own processes have died, of a cluster that was started here: without them nothing is hosted."""
-    node: Any = worker._global_node  # noqa: SLF001 - Ray tells nobody of its own
+    head: Any = worker._global_node  # noqa: SLF001 - Ray tells nobody of its own
     essential = {ray_constants.PROCESS_TYPE_RAYLET, ray_constants.PROCESS_TYPE_GCS_SERVER}
-    return [name for name, _ in node.dead_processes() if name in essential] if node is not None else []
+    return [name for name, _ in head.dead_processes() if name in essential] if head is not None else []
 
 
 def stop_ray() -> None:
