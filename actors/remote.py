@@ -9,8 +9,8 @@ import os
 import secrets
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import msgspec
@@ -49,7 +49,7 @@ class _Cluster:
 
     def check(self) -> None:
         """Raise `RetryableError` while it is away."""
-        if self.is_away:
+        if self.is_away or not ray.is_initialized():
             raise RetryableError("Ray is being started", retry_after_s=1)
 
 
@@ -133,24 +133,20 @@ def stop_ray() -> None:
     ray.shutdown()
 
 
-def expect_ray() -> None:
-    """From now on every call to a host is refused at once, until Ray is there."""
-    _cluster.is_away = True
-
-
 async def bring_up_ray(address: str) -> None:
     """Start Ray beside what the event loop does meanwhile, or anew after its own processes died.
 
-    Raises whatever keeps Ray from starting; then it stays away. Who is cancelled waits for the thread that starts it.
+    Until it is there, every call to a host is refused at once. Raises whatever keeps it from starting; then it stays
+    away. Who is cancelled waits for the thread that starts it.
     """
-    expect_ray()
+    _cluster.is_away = True
 
     def start() -> None:
         stop_ray()
         start_ray(address)
 
     with _own_signal_handlers():
-        starting = asyncio.create_task(asyncio.to_thread(start))
+        starting = asyncio.get_running_loop().run_in_executor(None, start)
         try:
             await asyncio.shield(starting)
         except asyncio.CancelledError:
@@ -158,6 +154,22 @@ async def bring_up_ray(address: str) -> None:
             raise
     _cluster.number += 1
     _cluster.is_away = False
+
+
+@asynccontextmanager
+async def ray_beside(address: str) -> AsyncIterator["asyncio.Task[None]"]:
+    """Ray, which starts beside the block and ends with it; the task is done when hosts can be started.
+
+    It raises `TerminalError` if there is no cluster to join.
+    """
+    starting = asyncio.create_task(bring_up_ray(address))
+    # Its thread begins now, whatever keeps the event loop busy next.
+    await asyncio.sleep(0)
+    try:
+        yield starting
+    finally:
+        await asyncio.gather(starting, return_exceptions=True)
+        await asyncio.to_thread(stop_ray)
 
 
 def run_tasks(function: Callable[..., bytes], calls: Sequence[tuple[Any, ...]]) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ from actors.journal import Journal
 from actors.log import log_at, place_of
 from actors.payment_shard import ROLE as PAYMENT_ROLE
 from actors.payment_shard import new_id, now
-from actors.remote import bring_up_ray, expect_ray, stop_ray
+from actors.remote import bring_up_ray
 from actors.router import Router
 from actors.supervisor import Supervisor
 from actors.tasks import end
@@ -118,7 +118,7 @@ class Node:
         self.is_bus_durable: bool | None = None
 
     async def start(self) -> None:
-        """Start what takes webhooks, and make the rest; of hosts, every call is refused until `start_hosts`.
+        """Start what takes webhooks, and make the rest; every call to a host is refused until `start_hosts`.
 
         Raises `TerminalError` with what to do; then what was started is stopped.
         """
@@ -134,7 +134,6 @@ class Node:
         await self._start_bus()
         self._on_progress("embedding model")
         models = await asyncio.to_thread(ensure_models, self.settings.index.precision)
-        expect_ray()
         specs = host_specs(self.settings, self.data, log=self._log, nats_url=self.nats_url, models=models)
         self.supervisor = Supervisor(specs, on_event=_log_event)
         self._start_scaling()
@@ -144,13 +143,10 @@ class Node:
         self._start_watching()
 
     async def start_hosts(self) -> None:
-        """Start Ray, the hosts, and all that needs them: the node is ready.
+        """Start the hosts, now that Ray is there, and all that needs them: the node is ready.
 
         Raises `TerminalError` with what to do; whoever started the node stops it.
         """
-        self._on_progress("ray")
-        await bring_up_ray(self.settings.ray.address)
-        self._stops.append(_in_thread(stop_ray))
         self._on_progress("actors")
         # Registered first: hosts that started outlive a start that failed.
         self._stops.append(self.supervisor.stop)

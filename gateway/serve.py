@@ -8,19 +8,23 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING
 
 import structlog
 import uvicorn
 
-from actors.remote import lost_parts
+from actors.remote import lost_parts, ray_beside
 from actors.telemetry import configure_logging, configure_tracing
 from domain.errors import TerminalError
 from domain.settings import NodeSettings
 from domain.slo import SloAlert
-from gateway.app import make_app
 from gateway.canary import with_canary
-from gateway.node import Node
 from gateway.prober import probing
+
+if TYPE_CHECKING:
+    from litestar.types import ASGIApp
+
+    from gateway.node import Node
 
 DRAIN_S = 10
 LOOK_EVERY_S = 1.0
@@ -61,46 +65,63 @@ async def running(
     *,
     on_progress: Callable[[str], None] = lambda words: None,
     on_alert: Callable[[SloAlert], None] = lambda alert: None,
-) -> AsyncIterator[tuple[Node, str]]:
+) -> AsyncIterator[tuple["Node", str]]:
     """A running node and the URL of its gateway; everything has ended when the block is left.
 
     Whoever wants to hear of alerts on objectives beside the node's own remediation gives `on_alert`.
     """
+    # First of all: whoever calls from now on waits for an answer, instead of being refused.
+    bound = bind(settings.http.listen)
     configure_logging(settings.telemetry.log_level, host="gateway")
     configure_tracing(settings.telemetry.otlp_endpoint, service="gateway")
-    bound = bind(settings.http.listen)
     settings = with_canary(settings, new_secret=secrets.token_hex)
-    node = Node(settings, on_progress=on_progress, on_alert=on_alert)
     try:
-        await node.start()
-        try:
-            # First of all, so that no webhook waits for Ray and the hosts: what they do with it comes later anyway.
-            on_progress("gateway")
-            server = _Server(
-                uvicorn.Config(
-                    make_app(node),
-                    log_config=None,
-                    access_log=False,
-                    lifespan="on",
-                    timeout_graceful_shutdown=DRAIN_S,
-                    server_header=False,
-                )
-            )
-            serving = asyncio.create_task(server.serve([bound]))
-            host, port = bound.getsockname()[:2]
-            await _started(server, serving)
-            url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        on_progress("ray")
+        async with ray_beside(settings.ray.address) as ray:
+            from gateway.app import make_app  # noqa: PLC0415 - a second of imports, in which Ray starts
+            from gateway.node import Node  # noqa: PLC0415 - as above
+
+            node = Node(settings, on_progress=on_progress, on_alert=on_alert)
+            await node.start()
             try:
-                await node.start_hosts()
-                async with probing(settings, url):
-                    yield node, url
+                on_progress("gateway")
+                async with _serving(make_app(node), bound):
+                    # Webhooks are taken from here on: what the hosts make of them comes later anyway.
+                    await ray
+                    await node.start_hosts()
+                    url = _url_of(bound)
+                    async with probing(settings, url):
+                        yield node, url
             finally:
-                server.should_exit = True
-                await serving
-        finally:
-            await node.stop()
+                await node.stop()
     finally:
         bound.close()
+
+
+@asynccontextmanager
+async def _serving(app: "ASGIApp", bound: socket.socket) -> AsyncIterator[None]:
+    """The HTTP server, from when it answers until it has answered everything that it took."""
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=DRAIN_S,
+        server_header=False,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve([bound]))
+    await _started(server, serving)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await serving
+
+
+def _url_of(bound: socket.socket) -> str:
+    host, port = bound.getsockname()[:2]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 async def _started(server: uvicorn.Server, serving: "asyncio.Task[None]") -> None:
@@ -134,7 +155,7 @@ async def serve(
                     await stopping.wait()
 
 
-async def _start_ray_again(node: Node, lost: list[str]) -> None:
+async def _start_ray_again(node: "Node", lost: list[str]) -> None:
     """Webhooks are taken and what is cached is answered meanwhile: the hosts alone went with Ray.
 
     If it does not start, the process ends at once, without asking the hosts to: whoever keeps services alive starts it
