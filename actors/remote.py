@@ -5,6 +5,7 @@ them. Retries are ours (`max_task_retries=0`): Ray's reorder and duplicate.
 """
 
 import asyncio
+import logging
 import os
 import secrets
 import signal
@@ -104,6 +105,8 @@ def start_ray(address: str, *, object_store_bytes: int = 128 * 1024**2) -> None:
             include_dashboard=False,
             object_store_memory=object_store_bytes,
             _node_ip_address="127.0.0.1",
+            # Else it waits for two processes that nobody asked for yet, and no other thread of ours runs meanwhile.
+            _system_config={"prestart_worker_first_driver": False},
             **common,
         )
 
@@ -143,6 +146,8 @@ async def bring_up_ray(address: str) -> None:
 
     def start() -> None:
         stop_ray()
+        # That it leaves our SIGTERM handler alone, because this is not the main thread, is worth no warning.
+        logging.getLogger(worker.__name__).setLevel(logging.ERROR)
         start_ray(address)
 
     with _own_signal_handlers():

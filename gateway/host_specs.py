@@ -57,7 +57,8 @@ def host_specs(settings: NodeSettings, data: Path, *, log: str, nats_url: str, m
         for shard in range(indexes)
     ]
     specs += [intake_spec(settings, data, nats_url, number) for number in range(settings.ray.intakes)]
-    return [*_payment_specs(settings, data, log), *specs]
+    # Ray starts two processes at a time: first those that take longest.
+    return [*specs, *_payment_specs(settings, data, log)]
 
 
 def intake_name(number: int) -> str:

@@ -82,6 +82,11 @@ class Stack:
 
     def start(self) -> Self:
         """Start, and wait until it says that it is ready. A second start listens where the first one did."""
+        self.begin()
+        return self.await_ready()
+
+    def begin(self) -> None:
+        """Start, and wait for nothing."""
         listen = self.url.removeprefix("http://") or "127.0.0.1:0"
         options: dict[str, str | Path] = {"--config": self.config, "--data": self.data, "--http": listen}
         with self.log_file.open("ab") as log:
@@ -91,6 +96,9 @@ class Stack:
                 stderr=log,
                 env={name: value for name, value in os.environ.items() if not name.startswith("RECOUNT_")},
             )
+
+    def await_ready(self) -> Self:
+        """Wait until it says that it is ready."""
         line = self._first_line()
         assert line.startswith("ready "), f"the stack did not start:\n{self.log_file.read_text()[-4000:]}"
         urls = dict(part.split("=", 1) for part in line.split()[1:])
