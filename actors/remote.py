@@ -48,9 +48,12 @@ class _Cluster:
         self.number = 0
         self.is_away = False
 
+    def is_here(self) -> bool:
+        return not self.is_away and ray.is_initialized()
+
     def check(self) -> None:
-        """Raise `RetryableError` while it is away."""
-        if self.is_away or not ray.is_initialized():
+        """Raise `RetryableError` while it is away, or was never there."""
+        if not self.is_here():
             raise RetryableError("Ray is being started", retry_after_s=1)
 
 
@@ -229,8 +232,8 @@ def _forward(hosted: type[Any], method: str) -> Any:  # noqa: ANN401 - a method 
 
 def kill_host(name: str) -> None:
     """End a host for good, so that its name is free. The lease, not this, keeps a paused one from writing."""
-    if _cluster.is_away:
-        return  # It ended with what hosted it.
+    if not _cluster.is_here():
+        return  # It ended with what hosted it, or never ran.
     try:
         ray.kill(ray.get_actor(name, namespace=NAMESPACE), no_restart=True)
     except ValueError:

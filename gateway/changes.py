@@ -60,8 +60,8 @@ class Listener:
                 await asyncio.sleep(RETRY_S)
 
     async def listen_once(self, timeout_s: float) -> Changes:
-        """Wait for the next changes and pass them on."""
-        wanted = AwaitChanges(after=self._next, timeout_s=timeout_s)
+        """Wait for the next changes and pass them on; the first time only ask whether there is anyone to be heard."""
+        wanted = AwaitChanges(after=self._next, timeout_s=timeout_s if self._incarnation else 0.0)
         heard = msgspec.msgpack.decode(await self._call("changes", msgspec.msgpack.encode(wanted)), type=Changes)
         if heard.incarnation != self._incarnation or heard.first != self._next:
             self._incarnation = heard.incarnation

@@ -75,6 +75,12 @@ async def test_the_first_turn_may_have_missed_everything_and_later_ones_nothing(
     assert (heard.listener.projected, heard.listener.head) == ({"payments": 3, "documents": 0}, 3)
 
 
+async def test_the_first_turn_is_over_at_once_although_nothing_has_changed(heard: Heard) -> None:
+    async with asyncio.timeout(5):
+        await heard.listener.listen_once(60)
+    assert heard.listener.is_hearing()
+
+
 async def test_a_gap_is_told_before_what_comes_after_it(
     shard: Shard, heard: Heard, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -144,7 +145,9 @@ def test_a_node_that_loses_its_ray_takes_webhooks_meanwhile_and_starts_it_again(
     assert_nothing_lost_and_nothing_twice(mortal, "raylet-down", expected)
 
 
-def test_a_gateway_that_is_killed_and_started_again_loses_nothing(mortal: Stack) -> None:
+def test_a_gateway_that_is_killed_and_started_again_takes_webhooks_before_its_hosts_run_and_loses_nothing(
+    mortal: Stack,
+) -> None:
     expected = webhooks(seed=44)
     with Provider(mortal, "gateway-down", expected.webhooks) as provider:
         provider.wait_for(IN_THE_MIDDLE)
@@ -154,10 +157,34 @@ def test_a_gateway_that_is_killed_and_started_again_loses_nothing(mortal: Stack)
         assert not alive(pid)
         assert provider.accepted < WEBHOOKS_MIN, "the kill came after the last webhook"
         figures.info("all_gone_s %.1f", time.monotonic() - killed_at_s)
-        mortal.start()
+        mortal.begin()
+        until(mortal.parts, "the gateway answers")
+        probe(mortal, "pi_early")
+        figures.info("taken_s %.1f", time.monotonic() - killed_at_s)
+        asked = mortal.client(PROBES).post(f"/v1/{PROBES}/ask", json={"question": "Where is my refund for pi_early?"})
+        parts = mortal.parts()
+        assert (asked.status_code, asked.json()["code"]) == (503, "index.away")
+        assert asked.headers["retry-after"] == "1"
+        assert {name for name, part in parts.items() if part["is_ready"]} == {
+            "nats",
+            "nats_durability",
+            "log",
+            "ledger",
+        }
+        mortal.await_ready()
         figures.info("ready_s %.1f", time.monotonic() - killed_at_s)
+        assert all(part["is_ready"] for part in mortal.parts().values())
+        await_visible(mortal, "pi_early", killed_at_s)
 
     assert mortal.url == url
     assert provider.refusals.keys() <= {0, 503}
     assert provider.failures > 0, "no webhook was under way when the gateway was killed"
     assert_nothing_lost_and_nothing_twice(mortal, "gateway-down", expected)
+
+
+def test_a_node_that_is_stopped_while_it_starts_ends_everything(tmp_path: Path) -> None:
+    stack = Stack(tmp_path)
+    stack.begin()
+    until(lambda: "starting gateway" in stack.log_file.read_text(), "the gateway starts, and its hosts do not run yet")
+    assert not stack.logged("host_started")
+    stack.stop()
