@@ -151,7 +151,7 @@ class Node:
         # Registered first: hosts that started outlive a start that failed.
         self._stops.append(self.supervisor.stop)
         await self.supervisor.start()
-        self._tasks = [asyncio.create_task(loop()) for loop in self._loops]
+        self._tasks += [asyncio.create_task(loop()) for loop in self._loops]
         self.is_ready = True
 
     def _prepare_data(self) -> None:
