@@ -62,7 +62,7 @@ def up(
 ) -> None:
     """Run the whole stack until SIGTERM or Ctrl-C."""
     from gateway.bootstrap import load_settings
-    from gateway.serve import serve
+    from gateway.listening import bind
 
     def ready(http_url: str, nats_url: str) -> None:
         sys.stdout.write(f"ready http={http_url} nats={nats_url}\n")
@@ -71,7 +71,11 @@ def up(
     with one_line_errors():
         overrides: dict[str, Any] = {"data": str(data_dir) if data_dir else None, "http": {"listen": http}}
         settings = load_settings(config, overrides=overrides)
-        run(lambda: serve(settings, on_ready=ready, on_progress=progress))
+        # From here on whoever calls waits for an answer, instead of being refused.
+        bound = bind(settings.http.listen)
+        from gateway.serve import serve
+
+        run(lambda: serve(settings, bound, on_ready=ready, on_progress=progress))
 
 
 def run(main: Callable[[], Any]) -> Any:  # noqa: ANN401 - whatever the coroutine gives

@@ -15,8 +15,8 @@ from domain.errors import TerminalError
 from domain.settings import NodeSettings
 from gateway.bootstrap import load_settings
 from gateway.doctor_store import Finding, store_findings
+from gateway.listening import bind
 from gateway.nats_server import binary
-from gateway.serve import bind
 from projections.embedder import WEIGHTS_SHA256
 from projections.model_export import check_weights, model_dir, wheel_dir
 

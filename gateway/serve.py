@@ -19,6 +19,7 @@ from domain.errors import TerminalError
 from domain.settings import NodeSettings
 from domain.slo import SloAlert
 from gateway.canary import with_canary
+from gateway.listening import bind
 from gateway.prober import probing
 
 if TYPE_CHECKING:
@@ -41,37 +42,20 @@ class _Server(uvicorn.Server):
         yield
 
 
-def bind(listen: str) -> socket.socket:
-    """A listening socket for HOST:PORT; port 0 takes a free one. Raises `TerminalError` if it cannot be had."""
-    host, separator, port = listen.rpartition(":")
-    if not separator or not port.isdecimal() or not host:
-        raise TerminalError(f"http.listen {listen!r}: write HOST:PORT, e.g. 127.0.0.1:8080")
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host.strip("[]"), int(port)))
-    except (OSError, OverflowError) as error:
-        bound.close()
-        reason = getattr(error, "strerror", None) or str(error)
-        raise TerminalError(f"http.listen {listen!r}: {reason}; name another, or port 0 for a free one") from error
-    bound.listen(2048)
-    return bound
-
-
 @asynccontextmanager
 async def running(
     settings: NodeSettings,
     *,
+    bound: socket.socket | None = None,
     on_progress: Callable[[str], None] = lambda words: None,
     on_alert: Callable[[SloAlert], None] = lambda alert: None,
 ) -> AsyncIterator[tuple["Node", str]]:
     """A running node and the URL of its gateway; everything has ended when the block is left.
 
-    Whoever wants to hear of alerts on objectives beside the node's own remediation gives `on_alert`.
+    Whoever wants to hear of alerts on objectives beside the node's own remediation gives `on_alert`; `bound` is the
+    socket for HTTP, where there is one already.
     """
-    # First of all: whoever calls from now on waits for an answer, instead of being refused.
-    bound = bind(settings.http.listen)
+    bound = bound or bind(settings.http.listen)
     configure_logging(settings.telemetry.log_level, host="gateway")
     configure_tracing(settings.telemetry.otlp_endpoint, service="gateway")
     settings = with_canary(settings, new_secret=secrets.token_hex)
@@ -133,7 +117,11 @@ async def _started(server: uvicorn.Server, serving: "asyncio.Task[None]") -> Non
 
 
 async def serve(
-    settings: NodeSettings, *, on_ready: Callable[[str, str], None], on_progress: Callable[[str], None]
+    settings: NodeSettings,
+    bound: socket.socket,
+    *,
+    on_ready: Callable[[str, str], None],
+    on_progress: Callable[[str], None],
 ) -> None:
     """Run until SIGTERM or SIGINT. What is lost of Ray itself is started again; a node that cannot ends.
 
@@ -143,7 +131,7 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    async with running(settings, on_progress=on_progress) as (node, url):
+    async with running(settings, bound=bound, on_progress=on_progress) as (node, url):
         for listener in node.listeners:
             await listener.wait_for((), 0, DRAIN_S)
         on_ready(url, node.nats_url)
