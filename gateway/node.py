@@ -151,6 +151,7 @@ class Node:
         # Registered first: hosts that started outlive a start that failed.
         self._stops.append(self.supervisor.stop)
         await self.supervisor.start()
+        self.intakes.end_left()
         self._tasks += [asyncio.create_task(loop()) for loop in self._loops]
         self.is_ready = True
 
@@ -217,8 +218,7 @@ class Node:
             keep=self.tallied.__setitem__,
             clock_s=time.monotonic,
         )
-        self.intakes.end_left()
-        self._tasks.append(asyncio.create_task(self.intakes.run()))
+        self._loops.append(self.intakes.run)
 
     def _start_answering(self) -> None:
         self._stops.append(_in_thread(self.cleanser.close))
