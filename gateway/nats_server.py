@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -22,11 +22,12 @@ from domain.errors import TerminalError
 START_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 15.0
 WATCH_EVERY_S = 0.2
+HOST = "127.0.0.1"
 _PR_SET_PDEATHSIG = 1
 
 _CONFIG = """
 server_name: recount
-listen: "127.0.0.1:{port}"
+listen: "{host}:{port}"
 max_payload: 4194304
 jetstream {{
   store_dir: {store}
@@ -51,10 +52,22 @@ class NatsServer:
         directory: configuration, log, ports and JetStream's data.
         port: 0 takes a free one, which is kept over restarts.
         on_event: told (event, fields) of starts and deaths.
+        host: the address at which it listens.
+        entering: a command that runs the one behind it somewhere else under the same process number, e.g. nsenter(1).
     """
 
-    def __init__(self, directory: Path, *, port: int, on_event: Callable[[str, dict[str, object]], None]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        port: int,
+        on_event: Callable[[str, dict[str, object]], None],
+        host: str = HOST,
+        entering: Sequence[str] = (),
+    ) -> None:
         self._directory = directory
+        self._host = host
+        self._entering = entering
         # What it says before it has a log.
         self._last_words = directory / "nats.stderr"
         self._port = port
@@ -65,7 +78,7 @@ class NatsServer:
 
     @property
     def url(self) -> str:
-        return f"nats://127.0.0.1:{self._port}"
+        return f"nats://{self._host}:{self._port}"
 
     @property
     def pid(self) -> int:
@@ -121,12 +134,15 @@ class NatsServer:
         ports.mkdir()
         config = self._directory / "nats.conf"
         config.write_text(
-            _CONFIG.format(port=self._port or -1, store=msgspec.json.encode(str(self._directory)).decode())
+            _CONFIG.format(
+                host=self._host, port=self._port or -1, store=msgspec.json.encode(str(self._directory)).decode()
+            )
         )
+        arguments = ["-c", config, "-l", self._directory / "nats.log", "--ports_file_dir", ports]
         with self._last_words.open("wb") as last_words:
             # Popen and not asyncio's: only it can tie the child to us, and forking takes a millisecond.
             self._process = subprocess.Popen(  # noqa: ASYNC220 - see above
-                [binary(), "-c", config, "-l", self._directory / "nats.log", "--ports_file_dir", ports],
+                [*self._entering, binary(), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=last_words,

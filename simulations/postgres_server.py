@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,10 +36,17 @@ class PostgresServer:
 
     Args:
         settings: what its configuration says, e.g. `{"max_connections": "10"}`.
+        host: the address at which it listens.
+        entering: a command that runs the one behind it somewhere else under the same process number, e.g. nsenter(1);
+            as root.
     """
 
-    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, settings: Mapping[str, str] | None = None, *, host: str = HOST, entering: Sequence[str] = ()
+    ) -> None:
         self._settings = settings or {}
+        self._host = host
+        self._entering = entering
         self._directory = Path()
         self._programs = Path()
         self._process: subprocess.Popen[bytes] | None = None
@@ -59,7 +66,7 @@ class PostgresServer:
     def address(self, *, user: str = USER, **parameters: str) -> str:
         """Where its one database is, for a user, e.g. `address(options="-csearch_path=mine")`."""
         given = urlencode(parameters, quote_via=quote)
-        return f"postgresql://{user}@{HOST}:{self.port}/{USER}{'?' if given else ''}{given}"
+        return f"postgresql://{user}@{self._host}:{self.port}/{USER}{'?' if given else ''}{given}"
 
     def __enter__(self) -> Self:
         """Make the files and start. Raises `TerminalError` where the wheel is missing or does not run."""
@@ -73,6 +80,9 @@ class PostgresServer:
             self._run(
                 *"initdb --auth=trust --encoding=UTF8 --locale=C --no-sync --wal-segsize=1".split(), "-U", USER, data
             )
+            if self._host != HOST:
+                with (self._directory / "data" / "pg_hba.conf").open("a") as allowed:
+                    allowed.write("host all all samenet trust\n")
             self.port = _free_port()
             self.start()
         except BaseException:
@@ -90,11 +100,12 @@ class PostgresServer:
         Args:
             small_disk_bytes: makes `small_disk` a file system of this size that the server alone sees, until it stops.
         """
-        settings = {"listen_addresses": HOST, "port": str(self.port), "unix_socket_directories": "", **self._settings}
-        options = [f"--{name}={value}" for name, value in settings.items()]
+        own = {"listen_addresses": self._host, "port": str(self.port), "unix_socket_directories": ""}
+        options = [f"--{name}={value}" for name, value in {**own, **self._settings}.items()]
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
+                    *(self._elsewhere() if self._entering else []),
                     *(self._on_small_disk(small_disk_bytes) if small_disk_bytes else []),
                     *(str(self._programs / "postgres"), "-D", str(self._directory / "data"), *options),
                 ],
@@ -102,7 +113,7 @@ class PostgresServer:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 cwd=self._directory,
-                **self._account(),
+                **({} if self._entering else self._account()),
             )
         for _ in range(round(START_TIMEOUT_S / LOOK_EVERY_S)):
             try:
@@ -166,6 +177,11 @@ class PostgresServer:
         except psycopg.Error:
             return False
         return True
+
+    def _elsewhere(self) -> list[str]:
+        """What leaves for where root alone may go, and is then the user under whom the server runs."""
+        user = pwd.getpwnam(NOBODY)
+        return [*self._entering, "setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
 
     def _on_small_disk(self, size_bytes: int) -> list[str]:
         """What mounts a file system in memory for a program and what it starts, and then is that program.

@@ -1,7 +1,8 @@
-"""A TCP proxy with bad weather: the fallback for networks where namespaces and packet filters cannot be had.
+"""A TCP proxy with bad weather: the fallback where packets cannot be had (wire.py), and what clients go through.
 
-The vocabulary of faults is Toxiproxy's (https://github.com/Shopify/toxiproxy). What a proxy cannot do is drop a packet:
-it does what a connection makes of a lost one, and holds everything behind it until it would have been sent again.
+What a proxy cannot do is drop a packet, or let one overtake another: it does what a connection makes of a lost one, and
+holds everything behind it until it would have been sent again, at twice the interval each time. What is sent while the
+link is cut comes when it is whole again.
 """
 
 import asyncio
@@ -9,41 +10,12 @@ import random
 from collections.abc import Awaitable
 from contextlib import suppress
 
-import msgspec
+from simulations.chaos.links import FAIR, HOST, Seen, Weather
 
 PIECE_BYTES = 65_536
 # The least that Linux waits before it sends a segment again (TCP_RTO_MIN).
 RESEND_S = 0.2
 HELD_PIECES_MAX = 1_000
-HOST = "127.0.0.1"
-
-
-class Weather(msgspec.Struct, frozen=True, kw_only=True):
-    """How it is on a link, in both directions.
-
-    Args:
-        delay_s: how long each piece is under way.
-        jitter_s: up to how much more or less.
-        loss_share: of all pieces, how many are lost and sent again, at twice the interval each time.
-        is_cut: nothing comes through; what is sent meanwhile comes when the link is whole again.
-    """
-
-    delay_s: float = 0.0
-    jitter_s: float = 0.0
-    loss_share: float = 0.0
-    is_cut: bool = False
-
-
-FAIR = Weather()
-
-
-class Seen(msgspec.Struct, kw_only=True):
-    """What a proxy did: the proof that a fault bit."""
-
-    pieces: int = 0
-    delayed: int = 0
-    lost: int = 0
-    held: int = 0
 
 
 class Proxy:
@@ -53,6 +25,10 @@ class Proxy:
         port: where to.
         seed: of jitter and losses.
     """
+
+    host = HOST
+    backend = "TCP proxy"
+    can_reorder = False
 
     def __init__(self, port: int, *, seed: int = 1) -> None:
         self._to = port

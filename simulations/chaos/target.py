@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import msgspec
@@ -16,11 +18,14 @@ import msgspec
 from domain.errors import TerminalError
 from gateway.nats_server import NatsServer
 from simulations.chaos.experiment import TargetSpec
+from simulations.chaos.links import HOST, Link
 from simulations.chaos.merchant import SECRET, Merchant
 from simulations.chaos.processes import descendants, process
-from simulations.chaos.proxy import HOST, Proxy
+from simulations.chaos.proxy import Proxy
 from simulations.chaos.shim import Shim
+from simulations.chaos.tunnel import missing as missing_tunnel
 from simulations.chaos.undo import End, Remove, UndoJournal
+from simulations.chaos.wire import Wire
 from simulations.postgres_server import PostgresServer
 
 TENANTS = ("acme", "globex")
@@ -67,7 +72,7 @@ class Target:
         self._port = 0
         self.database: PostgresServer | None = None
         self._bus: NatsServer | None = None
-        self.proxies: dict[str, Proxy] = {}
+        self.links: dict[str, Link] = {}
         self.merchant = Merchant()
         self.shim = Shim(directory / "shim") if spec.is_shimmed else None
         self.url = ""
@@ -83,7 +88,8 @@ class Target:
         nats = await self._start_bus()
         self._config.write_text(_configuration(store, nats, self.merchant.url))
         await self._spawn()
-        self.url = f"http://{HOST}:{await self._linked('client', self._port)}"
+        client = await self._linked("client", self._port)
+        self.url = f"http://{client}"
         self._keeping = asyncio.create_task(self._keep_alive())
 
     async def stop(self) -> None:
@@ -101,13 +107,13 @@ class Target:
             except TimeoutError:
                 self._process.kill()
                 await self._process.wait()
-        for proxy in self.proxies.values():
-            await proxy.stop()
         await self.merchant.stop()
         if self._bus is not None:
             await self._bus.stop()
         if self.database is not None:
             await asyncio.to_thread(self.database.__exit__)
+        for link in self.links.values():
+            await link.stop()
         # Whatever did not end in good order ends now: what was planned for the case that we die is done.
         for number in reversed(self._planned):
             await asyncio.to_thread(self._journal.apply, number)
@@ -167,28 +173,43 @@ class Target:
     async def _start_store(self) -> str:
         if self.spec.store == "sqlite":
             return "sqlite"
-        self.database = await asyncio.to_thread(PostgresServer().__enter__)
+        wire = await self._wire("database")
+        server = PostgresServer() if wire is None else PostgresServer(host=wire.host, entering=wire.entering)
+        self.database = await asyncio.to_thread(server.__enter__)
         self.plan_end(self.database.pid)
         self._planned.append(self._journal.plan(Remove(path=str(self.database.small_disk.parent))))
-        port = await self._linked("database", self.database.port)
-        return self.database.address().replace(f":{self.database.port}/", f":{port}/")
+        place = await self._linked("database", self.database.port)
+        return urlsplit(self.database.address())._replace(netloc=f"{self.database.user}@{place}").geturl()
 
     async def _start_bus(self) -> str:
         if "bus" not in self.spec.links:
             return "embedded"
-        self._bus = NatsServer(self._directory / "nats", port=0, on_event=lambda event, fields: None)
+        wire = await self._wire("bus")
+        start = partial(NatsServer, self._directory / "nats", port=0, on_event=lambda event, fields: None)
+        self._bus = start() if wire is None else start(host=wire.host, entering=wire.entering)
         await self._bus.start()
         self.plan_end(self._bus.pid)
-        port = await self._linked("bus", int(self._bus.url.rpartition(":")[2]))
-        return f"nats://{HOST}:{port}"
+        return f"nats://{await self._linked('bus', int(self._bus.url.rpartition(':')[2]))}"
 
-    async def _linked(self, link: str, port: int) -> int:
-        """The port through which a link goes: a proxy's, if it is to be made to suffer."""
-        if link not in self.spec.links:
-            return port
-        proxy = self.proxies[link] = Proxy(port)
-        await proxy.start()
-        return proxy.port
+    async def _wire(self, link: str) -> Wire | None:
+        """What leads to a server that is yet to be started, where packets can be had."""
+        if link not in self.spec.links or await asyncio.to_thread(missing_tunnel) != "":
+            return None
+        wire = self.links[link] = Wire()
+        await wire.start()
+        return wire
+
+    async def _linked(self, name: str, port: int) -> str:
+        """Where a link to a port begins: at a wire's end or a proxy's, if it is to be made to suffer."""
+        if name not in self.spec.links:
+            return f"{HOST}:{port}"
+        link = self.links.get(name)
+        if link is None:
+            link = self.links[name] = Proxy(port)
+            await link.start()
+        else:
+            link.port = port
+        return f"{link.host}:{link.port}"
 
     async def _spawn(self) -> None:
         """Start the node's process and wait until it is ready."""

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from simulations.chaos.proxy import FAIR, Proxy, Weather
+from simulations.chaos.links import FAIR, Weather
+from simulations.chaos.proxy import Proxy
 
 pytestmark = pytest.mark.long
 
