@@ -138,7 +138,7 @@ class NatsServer:
                 host=self._host, port=self._port or -1, store=msgspec.json.encode(str(self._directory)).decode()
             )
         )
-        arguments = ["-c", config, "-l", self._directory / "nats.log", "--ports_file_dir", ports]
+        arguments = ["-c", str(config), "-l", str(self._directory / "nats.log"), "--ports_file_dir", str(ports)]
         with self._last_words.open("wb") as last_words:
             # Popen and not asyncio's: only it can tie the child to us, and forking takes a millisecond.
             self._process = subprocess.Popen(  # noqa: ASYNC220 - see above

@@ -66,9 +66,9 @@ def list_experiments() -> None:
         for each in chosen(["all"]):
             table.add_row(each.name, each.terms.kind, f"{each.terms.weight:g}", each.title)
     data.print(table)
-    faults = Table("fault", "back-end", "missing here")
+    faults = Table("fault", "back-end here", "missing here")
     for name, fault in FAULTS.items():
-        faults.add_row(name, fault.backend, fault.missing())
+        faults.add_row(name, fault.backend, fault.missing() or fault.weaker())
     data.print(faults)
 
 

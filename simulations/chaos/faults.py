@@ -6,28 +6,58 @@ A fault plans its undo in the journal before it strikes, and proves that it bit:
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from domain.errors import TerminalError
-from simulations.chaos import faults_database, faults_network, faults_process, faults_storage
+from simulations.chaos import (
+    control_groups,
+    faults_database,
+    faults_network,
+    faults_process,
+    faults_resource,
+    faults_storage,
+    tunnel,
+)
 from simulations.chaos.injection import Injection, Place
+from simulations.chaos.proxy import Proxy
 from simulations.chaos.shim import compiler
+from simulations.chaos.wire import Wire
 
 
 def _no_proc() -> str:
     return "" if Path("/proc/self/stat").exists() else "processes are not shown under /proc here"
 
 
+class Backend(msgspec.Struct, frozen=True, kw_only=True):
+    """What can inject a fault. `missing` is why it cannot here, empty if it can."""
+
+    name: str
+    missing: Callable[[], str] = _no_proc
+
+
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
-    """A fault. `backend` is what injects it here; `missing` is why nothing can, empty if something does."""
+    """A fault. `backends` are what can inject it, the strongest first: the first that is not missing here does."""
 
     inject: Callable[..., Awaitable[Injection]]
-    backend: str
+    backends: tuple[Backend, ...]
     is_over_at_once: bool = False
-    missing: Callable[[], str] = _no_proc
+
+    @property
+    def backend(self) -> str:
+        """The name of what injects it here, empty if nothing can."""
+        return next((each.name for each in self.backends if not each.missing()), "")
+
+    def missing(self) -> str:
+        """Why nothing can inject it here, empty if something does."""
+        return "" if self.backend else "; ".join(each.missing() for each in self.backends)
+
+    def weaker(self) -> str:
+        """Why it is not the strongest that does, empty if it is."""
+        return "" if not self.backend else self.backends[0].missing()
 
 
 def _no_namespaces() -> str:
@@ -38,22 +68,38 @@ def _no_compiler() -> str:
     return "" if compiler() else "there is no C compiler for the shim"
 
 
+# Of a link to a server that the target starts; clients go through the proxy everywhere.
+_LINK = (Backend(name=Wire.backend, missing=tunnel.missing), Backend(name=Proxy.backend))
+_QUOTA = Backend(name=faults_resource.QUOTA, missing=partial(control_groups.missing, "cpu"))
+_MEMORY = Backend(name=faults_resource.OUT_OF_MEMORY, missing=partial(control_groups.missing, "memory"))
+_SMALL_DISK = Backend(name="tmpfs in a mount namespace", missing=_no_namespaces)
+_SHIM = Backend(name="LD_PRELOAD shim", missing=_no_compiler)
+
+
+def _by(name: str) -> tuple[Backend, ...]:
+    return (Backend(name=name),)
+
+
 FAULTS: Mapping[str, Fault] = {
-    "kill": Fault(inject=faults_process.kill, backend="SIGKILL", is_over_at_once=True),
-    "pause": Fault(inject=faults_process.pause, backend="SIGSTOP"),
-    "starve_cpu": Fault(inject=faults_process.starve_cpu, backend="SIGSTOP and SIGCONT in turn"),
-    "exhaust_files": Fault(inject=faults_process.exhaust_files, backend="prlimit RLIMIT_NOFILE"),
-    "exhaust_memory": Fault(inject=faults_process.exhaust_memory, backend="prlimit RLIMIT_AS"),
-    "partition": Fault(inject=faults_network.partition, backend="TCP proxy"),
-    "slow_down": Fault(inject=faults_network.slow_down, backend="TCP proxy"),
-    "lose": Fault(inject=faults_network.lose, backend="TCP proxy"),
-    "kill_session": Fault(inject=faults_database.kill_session, backend="SIGKILL of a session", is_over_at_once=True),
-    "crash_database": Fault(inject=faults_database.crash_database, backend="immediate shutdown"),
-    "make_read_only": Fault(inject=faults_database.make_read_only, backend="default_transaction_read_only"),
-    "exhaust_connections": Fault(inject=faults_database.exhaust_connections, backend="all of max_connections"),
-    "fill_disk": Fault(inject=faults_storage.fill_disk, backend="tmpfs in a mount namespace", missing=_no_namespaces),
-    "fail_fsync": Fault(inject=faults_storage.fail_fsync, backend="LD_PRELOAD shim", missing=_no_compiler),
-    "skew_clock": Fault(inject=faults_storage.skew_clock, backend="LD_PRELOAD shim", missing=_no_compiler),
+    "kill": Fault(inject=faults_process.kill, backends=_by("SIGKILL"), is_over_at_once=True),
+    "pause": Fault(inject=faults_process.pause, backends=_by("SIGSTOP")),
+    "starve_cpu": Fault(inject=faults_resource.starve_cpu, backends=(_QUOTA, *_by(faults_resource.TURNS))),
+    "exhaust_files": Fault(inject=faults_resource.exhaust_files, backends=_by("prlimit RLIMIT_NOFILE")),
+    "exhaust_memory": Fault(
+        inject=faults_resource.exhaust_memory, backends=(_MEMORY, *_by(faults_resource.ADDRESS_SPACE))
+    ),
+    "partition": Fault(inject=faults_network.partition, backends=_LINK),
+    "slow_down": Fault(inject=faults_network.slow_down, backends=_LINK),
+    "lose": Fault(inject=faults_network.lose, backends=_LINK),
+    "kill_session": Fault(
+        inject=faults_database.kill_session, backends=_by("SIGKILL of a session"), is_over_at_once=True
+    ),
+    "crash_database": Fault(inject=faults_database.crash_database, backends=_by("immediate shutdown")),
+    "make_read_only": Fault(inject=faults_database.make_read_only, backends=_by("default_transaction_read_only")),
+    "exhaust_connections": Fault(inject=faults_database.exhaust_connections, backends=_by("all of max_connections")),
+    "fill_disk": Fault(inject=faults_storage.fill_disk, backends=(_SMALL_DISK,)),
+    "fail_fsync": Fault(inject=faults_storage.fail_fsync, backends=(_SHIM,)),
+    "skew_clock": Fault(inject=faults_storage.skew_clock, backends=(_SHIM,)),
 }
 
 

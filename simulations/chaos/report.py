@@ -64,6 +64,8 @@ def report(result: ChaosResult) -> str:
 def _missing(result: ChaosResult) -> Iterator[str]:
     for name, why in result.missing.items():
         yield f"<p>{_text(name)} cannot be injected here: {_text(why)}</p>"
+    for name, why in result.weaker.items():
+        yield f"<p>{_text(name)} is injected by {_text(why)}</p>"
 
 
 def _overview(result: ChaosResult) -> Iterator[str]:

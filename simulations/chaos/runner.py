@@ -45,13 +45,15 @@ class ExperimentResult(msgspec.Struct, frozen=True, kw_only=True):
 class ChaosResult(msgspec.Struct, frozen=True, kw_only=True):
     """All that was run, by whom, with which back-ends, and what it is worth.
 
-    `missing` says why a fault cannot be injected on this machine.
+    `missing` says why a fault cannot be injected on this machine, `weaker` why something weaker than what injects it
+    best does.
     """
 
     who: str
     suite: Suite
     experiments: list[ExperimentResult]
     missing: dict[str, str]
+    weaker: dict[str, str] = {}
 
 
 def chosen(names: Sequence[str]) -> list[Experiment]:
@@ -123,6 +125,11 @@ class Runner:
             suite=suite([_scored(each) for each in results]),
             experiments=results,
             missing={name: missing for name, fault in FAULTS.items() if (missing := fault.missing())},
+            weaker={
+                name: f"{fault.backend}, because {weaker}"
+                for name, fault in FAULTS.items()
+                if (weaker := fault.weaker())
+            },
         )
 
     async def _experiment(self, experiment: Experiment, journal: UndoJournal) -> ExperimentResult:

@@ -18,6 +18,7 @@ from typing import BinaryIO
 import msgspec
 
 from domain.errors import TerminalError
+from simulations.chaos.control_groups import dissolve
 from simulations.chaos.processes import descendants, is_same
 
 END_TIMEOUT_S = 5.0
@@ -49,6 +50,13 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, tag="limit"):
     hard: int
 
 
+class Release(msgspec.Struct, frozen=True, kw_only=True, tag="release"):
+    """Put the processes of a control group back into the one that they came from, and remove the group."""
+
+    group: str
+    home: str
+
+
 class Remove(msgspec.Struct, frozen=True, kw_only=True, tag="remove"):
     """Remove a file, or a directory with all that is in it."""
 
@@ -61,7 +69,7 @@ class Zero(msgspec.Struct, frozen=True, kw_only=True, tag="zero"):
     path: str
 
 
-Undo = Resume | End | Limit | Remove | Zero
+Undo = Resume | End | Limit | Release | Remove | Zero
 
 
 class _Planned(msgspec.Struct, frozen=True, tag="planned"):
@@ -85,6 +93,8 @@ def apply(undo: Undo) -> None:
         case Limit(pid=pid, started=started, what=what, soft=soft, hard=hard):
             if is_same(pid, started):
                 resource.prlimit(pid, _LIMITS[what], (soft, hard))
+        case Release(group=group, home=home):
+            dissolve(Path(group), Path(home))
         case Remove(path=path):
             with suppress(FileNotFoundError, NotADirectoryError):
                 if Path(path).is_dir():
