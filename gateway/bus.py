@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
-import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import (
@@ -22,6 +21,7 @@ from nats.js.api import (
 from nats.js.errors import NotFoundError
 
 from domain.errors import RetryableError, TerminalError
+from gateway.nats_client import NatsClient
 
 STREAM = "INGEST"
 SUBJECTS = "ingest.*.*"
@@ -52,16 +52,18 @@ def ingest_subject(tenant: str, source: str) -> str:
 
 async def connect(url: str, *, name: str, on_reconnected: Callable[[], Awaitable[None]] | None = None) -> Client:
     """A connection that never gives up: the server may be away for as long as it likes."""
-    return await nats.connect(
+    client = NatsClient()
+    await client.connect(
         url,
         name=name,
         max_reconnect_attempts=-1,
-        reconnect_time_wait=0.2,
+        reconnect_time_wait=0.2,  # type: ignore[arg-type] - the library sleeps for it, of which it may be any part
         connect_timeout=5,
         pending_size=32 * 1024**2,
         reconnected_cb=on_reconnected,
         error_cb=_ignore_errors_that_callers_see,
     )
+    return client
 
 
 async def _ignore_errors_that_callers_see(error: Exception) -> None:

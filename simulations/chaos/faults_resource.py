@@ -38,7 +38,7 @@ async def starve_cpu(place: Place, *, part: str = "", pid: int = 0, share: float
     group, undo = _taken(place, found, "cpu", partial(cpu_limits, share=share))
 
     async def is_throttled() -> bool:
-        return group.throttled > 0 and is_starved()
+        return group.throttled >= TURNS_MIN and is_starved()
 
     return Injection(backend=QUOTA, has_bitten=is_throttled, undo=undo)
 
