@@ -57,7 +57,7 @@ async def connect(url: str, *, name: str, on_reconnected: Callable[[], Awaitable
         url,
         name=name,
         max_reconnect_attempts=-1,
-        reconnect_time_wait=0.2,  # type: ignore[arg-type] - the library sleeps for it, of which it may be any part
+        reconnect_time_wait=0.2,  # type: ignore[arg-type]  # the library says int, and sleeps for it
         connect_timeout=5,
         pending_size=32 * 1024**2,
         reconnected_cb=on_reconnected,

@@ -125,11 +125,11 @@ def hierarchy(controller: Controller) -> Hierarchy | None:
 
 def missing(controller: Controller) -> str:
     """Why processes cannot be limited by it here, empty if they can: a group is made and given a limit."""
-    return _probed(controller)
+    return probed(controller)
 
 
 @cache
-def _probed(controller: Controller) -> str:
+def probed(controller: Controller) -> str:
     try:
         found = hierarchy(controller)
         if found is None:

@@ -275,6 +275,9 @@ class Trial:
         if target is not None:
             assert self.load is not None
             until_s = self._recovered_s if self._recovered_s is not None else end_s
+            if self._unwell_s is None and self._healed_s is not None:
+                # It was well all the time: what counts is what was done while the fault was in force.
+                until_s = self._healed_s
             done = self.load.between(struck_s, until_s)
             bad_share = sum(not each.is_good for each in done) / len(done) if done else 1.0
             dip = dip_of(bins(done, struck_s, until_s))

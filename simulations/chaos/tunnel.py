@@ -31,6 +31,7 @@ _IFF_UP = 0x1
 _CLONE_NEWNET = 0x40000000
 _IFREQ_BYTES = 40
 
+DEVICES = "/dev/net/tun"
 _DEVICE = "recount"
 # Packets that wait for us in a device: what a burst needs while we are busy, so that only the weather loses any.
 QUEUE_PACKETS_MAX = 10_000
@@ -39,7 +40,7 @@ PACKET_BYTES_MAX = 65_536
 _RANGES = tuple(map(IPv4Network, ("198.18.0.0/15", "10.213.0.0/16", "172.29.0.0/16")))
 _PREFIX_LENGTH = 30
 PROGRAMS = ("nsenter", "setpriv")
-_PROBE_TIMEOUT_S = 1.0
+PROBE_TIMEOUT_S = 1.0
 _PROBED_PORT = 1
 
 
@@ -75,7 +76,7 @@ def open_tunnel() -> Tunnel:
         near, name = _device()
         opened.callback(os.close, near)
         # The kernel counts the devices of this name: two who do this at the same time get different networks.
-        network = _free_network(int(name.removeprefix(_DEVICE)))
+        network = free_network(int(name.removeprefix(_DEVICE)))
         _set_up(name, network[1], network.netmask)
         # A thread may live in another namespace than its process; what ends with this block never leaves it again.
         with ThreadPoolExecutor(max_workers=1) as elsewhere:
@@ -102,7 +103,7 @@ def _in_new_namespace(address: IPv4Address, netmask: IPv4Address) -> tuple[int, 
 
 def _device() -> tuple[int, str]:
     """A new TUN device in the namespace of the calling thread, and its name."""
-    device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    device = os.open(DEVICES, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         made = fcntl.ioctl(device, _TUNSETIFF, _ifreq(f"{_DEVICE}%d", struct.pack("=H", _IFF_TUN | _IFF_NO_PI)))
     except OSError:
@@ -128,9 +129,9 @@ def _sockaddr(address: IPv4Address) -> bytes:
     return struct.pack("=HH", socket.AF_INET, 0) + address.packed
 
 
-def _free_network(number: int) -> IPv4Network:
+def free_network(number: int) -> IPv4Network:
     """The network of that number in the first range that leads nowhere yet. Raises `OSError` if all do."""
-    taken = [network for network in _routes() if network.prefixlen]
+    taken = [network for network in routes() if network.prefixlen]
     for each in _RANGES:
         first = int(each.network_address) + number * 2 ** (32 - _PREFIX_LENGTH)
         network = IPv4Network((first, _PREFIX_LENGTH))
@@ -139,7 +140,7 @@ def _free_network(number: int) -> IPv4Network:
     raise OSError(EADDRINUSE, f"none of {', '.join(map(str, _RANGES))} is free")
 
 
-def _routes() -> Iterator[IPv4Network]:
+def routes() -> Iterator[IPv4Network]:
     """Where this machine's routes lead (/proc/net/route: addresses in hexadecimal, in the machine's byte order)."""
     for line in Path("/proc/net/route").read_text().splitlines()[1:]:
         fields = line.split()
@@ -149,11 +150,11 @@ def _routes() -> Iterator[IPv4Network]:
 
 def missing() -> str:
     """Why packets cannot be had here, empty if they can: one is sent there, and the answer comes back."""
-    return _probed()
+    return probed()
 
 
 @cache
-def _probed() -> str:
+def probed() -> str:
     absent = [each for each in PROGRAMS if shutil.which(each) is None]
     if absent:
         return f"{' and '.join(absent)} (util-linux) not here"
@@ -169,7 +170,7 @@ def _probed() -> str:
 
 def _answers(tunnel: Tunnel) -> bool:
     """Whether a connection to a port at which nobody listens is refused: that is a packet there, and one back."""
-    deadline_s = time.monotonic() + _PROBE_TIMEOUT_S
+    deadline_s = time.monotonic() + PROBE_TIMEOUT_S
     with socket.socket() as probe:
         probe.setblocking(False)
         probe.connect_ex((tunnel.host, _PROBED_PORT))

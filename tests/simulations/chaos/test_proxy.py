@@ -5,23 +5,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from simulations.chaos.links import FAIR, Weather
+from simulations.chaos.links import FAIR, HOST, Weather
 from simulations.chaos.proxy import Proxy
+from tests.simulations.chaos.echo import Client, say_again
 
 pytestmark = pytest.mark.long
-
-HOST = "127.0.0.1"
-
-
-async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while said := await reader.read(1_024):
-        writer.write(said)
-    writer.close()
 
 
 @pytest.fixture
 async def proxy() -> AsyncIterator[Proxy]:
-    server = await asyncio.start_server(_echo, HOST, 0)
+    server = await asyncio.start_server(say_again, HOST, 0)
     made = Proxy(server.sockets[0].getsockname()[1], seed=7)
     await made.start()
     yield made
@@ -29,30 +22,8 @@ async def proxy() -> AsyncIterator[Proxy]:
     server.close()
 
 
-class Client:
-    """A connection through the proxy."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    @classmethod
-    async def of(cls, proxy: Proxy) -> "Client":
-        return cls(*await asyncio.open_connection(HOST, proxy.port))
-
-    async def round_trip_s(self, words: bytes, timeout_s: float = 5.0) -> float:
-        loop = asyncio.get_running_loop()
-        begun_s = loop.time()
-        self.writer.write(words)
-        async with asyncio.timeout(timeout_s):
-            assert await self.reader.readexactly(len(words)) == words
-        return loop.time() - begun_s
-
-    def close(self) -> None:
-        self.writer.close()
-
-
 async def test_in_fair_weather_nothing_is_changed(proxy: Proxy) -> None:
-    client = await Client.of(proxy)
+    client = await Client.of(HOST, proxy.port)
 
     for number in range(20):
         await client.round_trip_s(f"message {number}".encode())
@@ -61,7 +32,7 @@ async def test_in_fair_weather_nothing_is_changed(proxy: Proxy) -> None:
 
 
 async def test_a_delay_is_added_each_way_and_what_is_sent_at_once_is_under_way_together(proxy: Proxy) -> None:
-    clients = [await Client.of(proxy) for _ in range(10)]
+    clients = [await Client.of(HOST, proxy.port) for _ in range(10)]
     proxy.turn(Weather(delay_s=0.05))
     loop = asyncio.get_running_loop()
     begun_s = loop.time()
@@ -74,7 +45,7 @@ async def test_a_delay_is_added_each_way_and_what_is_sent_at_once_is_under_way_t
 
 
 async def test_jitter_does_not_turn_a_connections_bytes_around(proxy: Proxy) -> None:
-    client = await Client.of(proxy)
+    client = await Client.of(HOST, proxy.port)
     proxy.turn(Weather(delay_s=0.01, jitter_s=0.01))
     sent = [f"{number:04}".encode() for number in range(50)]
 
@@ -87,7 +58,7 @@ async def test_jitter_does_not_turn_a_connections_bytes_around(proxy: Proxy) -> 
 
 
 async def test_what_is_lost_is_sent_again_and_holds_up_what_follows(proxy: Proxy) -> None:
-    client = await Client.of(proxy)
+    client = await Client.of(HOST, proxy.port)
     proxy.turn(Weather(loss_share=0.3))
 
     trips = [await client.round_trip_s(b"hello", timeout_s=20) for _ in range(3)]
@@ -97,12 +68,12 @@ async def test_what_is_lost_is_sent_again_and_holds_up_what_follows(proxy: Proxy
 
 
 async def test_a_cut_link_lets_nothing_through_and_closes_nothing(proxy: Proxy) -> None:
-    client = await Client.of(proxy)
+    client = await Client.of(HOST, proxy.port)
     await client.round_trip_s(b"before")
     proxy.turn(Weather(is_cut=True))
     with pytest.raises(TimeoutError):
         await client.round_trip_s(b"during", timeout_s=0.2)
-    late = await Client.of(proxy)
+    late = await Client.of(HOST, proxy.port)
     with pytest.raises(TimeoutError):
         await late.round_trip_s(b"anybody", timeout_s=0.2)
     assert proxy.seen.held >= 2
@@ -118,7 +89,7 @@ async def test_a_cut_link_lets_nothing_through_and_closes_nothing(proxy: Proxy) 
 async def test_a_server_that_is_gone_is_gone_through_the_proxy_too(proxy: Proxy) -> None:
     away = Proxy(1)
     await away.start()
-    client = await Client.of(away)
+    client = await Client.of(HOST, away.port)
 
     async with asyncio.timeout(5):
         assert await _rest(client) == b""
