@@ -1,6 +1,5 @@
 """Control groups: what is written to them in either version, and that processes come home from them."""
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,7 +87,6 @@ def test_where_no_group_can_be_made_that_is_said(tmp_path: Path, monkeypatch: py
         assert words in control_groups.missing("cpu")
     monkeypatch.setattr(control_groups, "hierarchy", lambda controller: placed(tmp_path, 1))
     monkeypatch.setattr(Hierarchy, "of", lambda self, pid: tmp_path)
-    monkeypatch.setattr(Group, "make", lambda self, limits: os.mkdir(tmp_path / "nowhere" / "group"))
     control_groups.probed.cache_clear()
     assert "no control group of cpu can be made: No such file" in control_groups.missing("cpu")
     control_groups.probed.cache_clear()

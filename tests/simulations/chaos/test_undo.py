@@ -1,5 +1,6 @@
 """Undo: planned before the fault, applied by whoever is left, and never to another process of the same number."""
 
+import json
 import os
 import resource
 import signal
@@ -8,11 +9,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from ipaddress import IPv4Network
 from pathlib import Path
 
 import pytest
 
 from domain.errors import TerminalError
+from simulations.chaos import control_groups, tunnel
 from simulations.chaos.inject import inject
 from simulations.chaos.processes import is_same, process
 from simulations.chaos.runner import undo_forgotten
@@ -23,7 +26,7 @@ pytestmark = pytest.mark.long
 
 # A runner that injects a fault into a process and is then killed in the middle of it.
 RUNNER = """
-import asyncio, pathlib, sys
+import asyncio, json, pathlib, sys
 from simulations.chaos.faults import inject
 from simulations.chaos.injection import Place
 from simulations.chaos.undo import UndoJournal
@@ -33,11 +36,40 @@ async def main():
     path = pathlib.Path(sys.argv[1])
     path.touch()
     watchdog = Watchdog(path)
-    injection = await inject("pause", Place(journal=UndoJournal(path)), {"pid": int(sys.argv[2])})
+    injection = await inject(sys.argv[2], Place(journal=UndoJournal(path)), json.loads(sys.argv[3]))
     while not await injection.has_bitten():
         await asyncio.sleep(0.01)
     print(watchdog.pid, flush=True)
     await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+# A runner with a wire, a server at its end, and packets under way; it is killed when it says so.
+WIRED = """
+import asyncio, os, pathlib, sys
+from simulations.chaos.links import Weather
+from simulations.chaos.processes import descendants
+from simulations.chaos.undo import End, UndoJournal
+from simulations.chaos.watchdog import Watchdog
+from simulations.chaos.wire import Wire
+from tests.simulations.chaos.echo import Client, server_at
+
+async def main():
+    path = pathlib.Path(sys.argv[1])
+    path.touch()
+    watchdog = Watchdog(path)
+    wire = Wire()
+    await wire.start()
+    with server_at(wire.host, wire.entering) as port:
+        client = await Client.of(wire.host, port)
+        [server] = [each for each in descendants(os.getpid()) if wire.host in each.command]
+        UndoJournal(path).plan(End(pid=server.pid, started=server.started))
+        wire.turn(Weather(delay_s=0.1))
+        client.writer.write(b"hello")
+        print(wire.host, server.pid, flush=True)
+        await asyncio.Event().wait()
 
 asyncio.run(main())
 """
@@ -79,7 +111,7 @@ def test_a_runner_that_is_killed_in_mid_fault_leaves_the_machine_as_it_was(
     tmp_path: Path, victim: "subprocess.Popen[bytes]"
 ) -> None:
     journal = tmp_path / "journal.jsonl"
-    command = [sys.executable, "-c", RUNNER, str(journal), str(victim.pid)]
+    command = [sys.executable, "-c", RUNNER, str(journal), "pause", json.dumps({"pid": victim.pid})]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as runner:
         assert runner.stdout is not None
         watchdog = int(runner.stdout.readline())
@@ -90,6 +122,46 @@ def test_a_runner_that_is_killed_in_mid_fault_leaves_the_machine_as_it_was(
     until(lambda: state(victim) == "S", "the process goes on")
     until(lambda: not journal.exists(), "nothing is left to be done")
     until(lambda: process(watchdog) is None or state(victim) == "S", "the watchdog ends")
+
+
+def test_a_runner_that_is_killed_leaves_nobody_in_a_control_group(tmp_path: Path) -> None:
+    if missing := control_groups.missing("cpu"):
+        pytest.skip(missing)
+    hierarchy = control_groups.hierarchy("cpu")
+    assert hierarchy is not None
+    journal = tmp_path / "journal.jsonl"
+    with subprocess.Popen([sys.executable, "-S", "-E", "-c", "while True: pass"]) as busy:
+        home = hierarchy.of(busy.pid)
+        fault = json.dumps({"pid": busy.pid, "share": 0.1})
+        command = [sys.executable, "-c", RUNNER, str(journal), "starve_cpu", fault]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as runner:
+            assert runner.stdout is not None
+            assert runner.stdout.readline()
+            group = hierarchy.of(busy.pid)
+            assert group != home, "the fault bites"
+            runner.kill()
+
+        until(lambda: not journal.exists(), "nothing is left to be done")
+        assert hierarchy.of(busy.pid) == home
+        assert not group.exists()
+        busy.kill()
+
+
+def test_a_runner_that_is_killed_leaves_neither_end_of_its_wire(tmp_path: Path) -> None:
+    if missing := tunnel.missing():
+        pytest.skip(f"packets cannot be had here: {missing}")
+    journal = tmp_path / "journal.jsonl"
+    with subprocess.Popen([sys.executable, "-c", WIRED, str(journal)], stdout=subprocess.PIPE) as runner:
+        assert runner.stdout is not None
+        host, server = runner.stdout.readline().decode().split()
+        network = IPv4Network(f"{host}/30", strict=False)
+        assert network in set(tunnel.routes())
+        runner.kill()
+
+    until(lambda: not journal.exists(), "nothing is left to be done")
+    found = process(int(server))
+    assert found is None or not found.is_running
+    assert network not in set(tunnel.routes()), "the device is gone, and with it the way there"
 
 
 def test_signals_for_the_runners_group_do_not_end_its_watchdog(tmp_path: Path) -> None:
