@@ -195,8 +195,12 @@ class Target:
         """What leads to a server that is yet to be started, where packets can be had."""
         if link not in self.spec.links or await asyncio.to_thread(missing_tunnel) != "":
             return None
-        wire = self.links[link] = Wire()
-        await wire.start()
+        wire = Wire()
+        try:
+            await wire.start()
+        except OSError as error:
+            raise TerminalError(f"there is no wire for the {link}: {error.strerror or error}") from error
+        self.links[link] = wire
         return wire
 
     async def _linked(self, name: str, port: int) -> str:
