@@ -2,12 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from gateway.bus import Outgoing, ingest_subject
-from gateway.nats_server import NatsServer
+from gateway.nats_server import HOST, NatsServer
 
 BYTES_MAX = 64 * 1024**2
 SUBJECT = ingest_subject("acme", "stripe")
@@ -38,9 +38,11 @@ class Told:
 
 
 @asynccontextmanager
-async def running(directory: Path, told: Told) -> AsyncIterator[NatsServer]:
+async def running(
+    directory: Path, told: Told, *, host: str = HOST, entering: Sequence[str] = ()
+) -> AsyncIterator[NatsServer]:
     """A server that has ended when the block is left."""
-    server = NatsServer(directory, port=0, on_event=told)
+    server = NatsServer(directory, port=0, on_event=told, host=host, entering=entering)
     await server.start()
     try:
         yield server

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,6 @@ from nats.aio.client import Client
 
 from gateway import nats_client
 from gateway.bus import connect
-from gateway.nats_server import NatsServer
 from simulations.chaos import tunnel
 from simulations.chaos.links import FAIR, Weather
 from simulations.chaos.wire import Wire
@@ -38,24 +38,28 @@ async def test_every_connection_is_told_and_not_the_first_alone(tmp_path: Path) 
         await client.close()
 
 
-async def test_a_cut_link_is_noticed_although_much_waits_to_be_sent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+async def wire() -> AsyncIterator[Wire]:
     if missing := tunnel.missing():
         pytest.skip(f"packets cannot be had here: {missing}")
-    monkeypatch.setattr(nats_client, "UNACKNOWLEDGED_MAX_S", 1.0)
-    told, wire = Told(), Wire()
-    await wire.start()
-    server = NatsServer(tmp_path / "nats", port=0, on_event=told, host=wire.host, entering=wire.entering)
-    await server.start()
-    client = await connect(server.url, name="test", on_reconnected=told.reconnected)
-    wire.turn(Weather(is_cut=True))
-    for _ in range(50):
-        await client.publish("a", bytes(100_000))
-    asyncio.get_running_loop().call_later(2, wire.turn, FAIR)
+    made = Wire()
+    await made.start()
+    yield made
+    await made.stop()
 
-    async with asyncio.timeout(10):
-        await told.until("client_reconnected")
-    await client.close()
-    await server.stop()
-    await wire.stop()
+
+async def test_a_cut_link_is_noticed_although_much_waits_to_be_sent(
+    wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nats_client, "UNACKNOWLEDGED_MAX_S", 1.0)
+    told = Told()
+    async with running(tmp_path / "nats", told, host=wire.host, entering=wire.entering) as server:
+        client = await connect(server.url, name="test", on_reconnected=told.reconnected)
+        wire.turn(Weather(is_cut=True))
+        for _ in range(50):
+            await client.publish("a", bytes(100_000))
+        asyncio.get_running_loop().call_later(2, wire.turn, FAIR)
+
+        async with asyncio.timeout(10):
+            await told.until("client_reconnected")
+        await client.close()
