@@ -84,7 +84,7 @@ class TargetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     Args:
         kind: `node` (one is started for the experiment) or `none` (the activities know what they touch).
         store: where its log is.
-        links: which of its connections go through a proxy, so that they can be cut.
+        links: which of its connections can be cut, slow and lossy.
         volume: the part of its data on a small file system of its own, which can be filled: `nats`, `tenants` or `.`.
         volume_bytes: how large that is.
         is_shimmed: its system calls can be made to fail, and its clock be set.

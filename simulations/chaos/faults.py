@@ -68,8 +68,11 @@ def _no_compiler() -> str:
     return "" if compiler() else "there is no C compiler for the shim"
 
 
-# Of a link to a server that the target starts; clients go through the proxy everywhere.
-_LINK = (Backend(name=Wire.backend, missing=tunnel.missing), Backend(name=Proxy.backend))
+# Packets are had on the way to a server that the target starts; clients go through the proxy everywhere.
+_LINK = (
+    Backend(name=f"{Wire.backend}; {Proxy.backend} for clients", missing=tunnel.missing),
+    Backend(name=Proxy.backend),
+)
 _QUOTA = Backend(name=faults_resource.QUOTA, missing=partial(control_groups.missing, "cpu"))
 _MEMORY = Backend(name=faults_resource.OUT_OF_MEMORY, missing=partial(control_groups.missing, "memory"))
 _SMALL_DISK = Backend(name="tmpfs in a mount namespace", missing=_no_namespaces)

@@ -17,7 +17,7 @@ _IPV4 = 4
 
 
 class Wire:
-    """Forwards the packets of two namespaces to each other.
+    """Forwards the packets of two namespaces to each other, in the event loop: whoever blocks that blocks the link.
 
     Args:
         seed: of jitter and losses.
