@@ -4,10 +4,14 @@ import asyncio
 import uuid
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 
 import msgspec
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+from nats.errors import Error as NatsError
 from nats.js.api import (
     AckPolicy,
     ConsumerConfig,
@@ -195,6 +199,7 @@ class Publisher:
 
     async def _publish_atomically(self, messages: Sequence[Outgoing]) -> Sequence[int | BaseException]:
         """Publish all or none, with one sync (ADR-50, atomic batch publishing); the sequences are consecutive."""
+        self._check_connection()
         batch_id = uuid.uuid4().hex
         for number, message in enumerate(messages[:-1], start=1):
             of_batch = {"Nats-Batch-Id": batch_id, "Nats-Batch-Sequence": str(number)}
@@ -203,10 +208,14 @@ class Publisher:
         last = await self._send(messages[-1], commit)
         return range(last - len(messages) + 1, last + 1)
 
-    async def _send(self, message: Outgoing, headers: Mapping[str, str]) -> int:
-        """Publish one and wait for the acknowledgement: its sequence."""
+    def _check_connection(self) -> None:
+        """Raises `RetryableError` while there is none: what is published then would be kept, and sent afterwards."""
         if not self._client.is_connected:
             raise RetryableError("the connection to the stream is down")
+
+    async def _send(self, message: Outgoing, headers: Mapping[str, str]) -> int:
+        """Publish one and wait for the acknowledgement: its sequence."""
+        self._check_connection()
         reply = await self._client.request(
             message.subject, message.body, timeout=PUBLISH_TIMEOUT_S, headers={**_headers(message), **headers}
         )
@@ -252,6 +261,8 @@ class Pull:
         self._arrived: list[Msg] = []
         self._wake = wake or asyncio.Event()
         self._credit = 0
+        self._before: set[Subscription] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
         self._heard_at_s = 0.0
         self._asks_from_s = 0.0
 
@@ -263,7 +274,9 @@ class Pull:
 
     async def stop(self) -> None:
         """Hear no more. What was on its way comes again, to whoever pulls then."""
-        await self._subscription.unsubscribe()
+        for each in (self._subscription, *self._before):
+            await each.unsubscribe()
+        self._before.clear()
 
     async def finish(self) -> None:
         """Ask for no more and wait for what the server has sent already, which `arrived` gives."""
@@ -273,12 +286,16 @@ class Pull:
         self._inbox = self._client.new_inbox()
         self._credit = 0
         self._heard_at_s = self._loop.time()
-        self._subscription = await self._client.subscribe(self._inbox, cb=self._on_message)
+        self._subscription = await self._client.subscribe(self._inbox, cb=partial(self._on_message, self._inbox))
         await self.ask()
 
-    async def _on_message(self, message: Msg) -> None:
+    async def _on_message(self, inbox: str, message: Msg) -> None:
         self._heard_at_s = self._loop.time()
-        if not message.reply:
+        if inbox != self._inbox:
+            # Of a request before the last reconnection: taken, but not of today's credit.
+            if message.reply:
+                self._arrived.append(message)
+        elif not message.reply:
             # The request ended (408, 409): what it had left is no longer owed. A message has a way to acknowledge it.
             headers = message.headers or {}
             if "Nats-Pending-Messages" in headers:
@@ -328,9 +345,28 @@ class Pull:
             await self.renew()
 
     async def renew(self) -> None:
-        """Ask anew, at once, after a reconnection."""
-        await self._subscription.unsubscribe()
+        """Ask anew, at once, after a reconnection.
+
+        Under another name: until the server finds out that a connection is no more, it sends down that too what goes to
+        the names of it, and whoever it serves waits for that. What is owed to the name before is still taken until its
+        requests have ended: it is on its way already, and would not come again before `ACK_WAIT_S`.
+        """
+        before = self._subscription
+        self._before.add(before)
         await self._subscribe()
+        self._loop.call_later(PULL_EXPIRES_S, self._let_go, before)
+
+    def _let_go(self, before: Subscription) -> None:
+        if before in self._before:
+            self._before.remove(before)
+            leaving = self._loop.create_task(_leave(before))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
+
+
+async def _leave(subscription: Subscription) -> None:
+    with suppress(NatsError):  # A connection that was closed meanwhile has none.
+        await subscription.unsubscribe()
 
 
 async def acknowledge(client: Client, messages: Sequence[Msg]) -> None:

@@ -202,6 +202,18 @@ async def test_a_request_that_ended_is_renewed(
     await connected.close()
 
 
+async def test_who_asks_anew_loses_nothing_that_is_on_its_way(client: Client, pull: Pull) -> None:
+    """What the server sends to a name at which nobody listens any more comes again only after `ACK_WAIT_S`."""
+    publishing = asyncio.create_task(publish(client, *map(numbered, range(1_000))))
+    while not publishing.done():
+        await pull.renew()
+        await asyncio.wait([publishing], timeout=0.01)
+
+    async with asyncio.timeout(bus.ACK_WAIT_S / 2):
+        messages = await taken(pull, 1_000)
+    assert sorted(message.data for message in messages) == sorted(body(number) for number in range(1_000))
+
+
 async def test_a_message_that_claims_to_be_a_status_is_a_message(client: Client, pull: Pull) -> None:
     """Headers are the sender's: a message that was taken for the server's word would never be acknowledged."""
     await client.publish(SUBJECT, body(1), headers={"Status": "408", "Nats-Pending-Messages": "many"})
