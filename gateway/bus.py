@@ -280,7 +280,9 @@ class Pull:
 
     async def finish(self) -> None:
         """Ask for no more and wait for what the server has sent already, which `arrived` gives."""
-        await self._subscription.drain()  # type: ignore[no-untyped-call]  # nats-py says of this one nothing
+        for each in (self._subscription, *self._before):
+            await each.drain()  # type: ignore[no-untyped-call]  # nats-py says of this one nothing
+        self._before.clear()
 
     async def _subscribe(self) -> None:
         self._inbox = self._client.new_inbox()
