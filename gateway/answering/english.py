@@ -133,7 +133,7 @@ class English:
     def checking(self, payment_id: str) -> str:
         return (
             f"The provider's reports about payment {payment_id} contradict each other. "
-            "It is being checked with the provider, and until then nothing about this payment is settled."
+            "Until that is cleared up with the provider, nothing about this payment is settled."
         )
 
     def missing(self, payment_id: str) -> str:

@@ -147,7 +147,7 @@ class Vietnamese:
     def checking(self, payment_id: str) -> str:
         return (
             f"Các thông báo của nhà cung cấp về thanh toán {payment_id} mâu thuẫn với nhau. "
-            "Chúng tôi đang kiểm tra với nhà cung cấp, và cho đến lúc đó chưa có gì chắc chắn về thanh toán này."
+            "Cho đến khi làm rõ với nhà cung cấp, chưa có gì chắc chắn về thanh toán này."
         )
 
     def missing(self, payment_id: str) -> str:

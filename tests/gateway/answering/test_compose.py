@@ -73,12 +73,12 @@ def test_a_refund_that_fails_after_success_changes_the_answer_and_its_citation()
 @pytest.mark.parametrize(
     "question", ["Where is my refund?", "Did my payment go through?", "my dispute?", "Why was my card declined?"]
 )
-def test_a_conflicting_payment_is_said_to_be_checked_and_nothing_of_it_is_stated(question: str) -> None:
+def test_a_conflicting_payment_is_said_to_be_contradictory_and_nothing_of_it_is_stated(question: str) -> None:
     composition = answered(question, [CONFLICTING])
 
     assert composition.answer == (
-        "The provider's reports about payment pi_3 contradict each other. It is being checked with the provider, and "
-        "until then nothing about this payment is settled."
+        "The provider's reports about payment pi_3 contradict each other. Until that is cleared up with the provider, "
+        "nothing about this payment is settled."
     )
     assert composition.stated_payment_ids == ()
     assert composition.payment_ids == ("pi_3",)

@@ -52,8 +52,8 @@ def answered(question: str, payments: list[PaymentEvidence], **options: Any) -> 
             "Thanh toán của tôi xong chưa?",
             [CONFLICTING],
             (
-                "Các thông báo của nhà cung cấp về thanh toán pi_3 mâu thuẫn với nhau. Chúng tôi đang kiểm tra với nhà "
-                "cung cấp, và cho đến lúc đó chưa có gì chắc chắn về thanh toán này."
+                "Các thông báo của nhà cung cấp về thanh toán pi_3 mâu thuẫn với nhau. Cho đến khi làm rõ với nhà cung "
+                "cấp, chưa có gì chắc chắn về thanh toán này."
             ),
         ),
         (

@@ -79,7 +79,7 @@ def test_reports_that_contradict_each_other_settle_nothing() -> None:
     text = corrected(known, late=(late, another))
 
     assert "had been canceled" in text
-    assert text.endswith("until then nothing about this payment is settled.")
+    assert text.endswith("Until that is cleared up with the provider, nothing about this payment is settled.")
 
 
 def test_a_payment_of_which_nothing_had_happened() -> None:
