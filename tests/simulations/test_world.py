@@ -111,7 +111,7 @@ def test_a_hundred_seeds_are_clean_and_meet_every_fault() -> None:
     assert [(failed.seed, failed.schedule, failed.violations) for failed in swept.failures] == []
     assert swept.runs == swept.seeds + 25 + 13
     # Few of them act, and what only those can meet is met in more of their kind: one crash in 3 of 1,000 seeds.
-    acting = [seed for seed in [*range(100, 430), 1425] if is_acting(drawn(seeded(seed).told))]
+    acting = [seed for seed in [*range(100, 430), 456] if is_acting(drawn(seeded(seed).told))]
     coverage = Counter(swept.coverage)
     for part in on_this_machine([acting[start::8] for start in range(8)], Options().steps):
         for checked in msgspec.msgpack.decode(part, type=list[Checked]):
