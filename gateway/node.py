@@ -1,7 +1,6 @@
 """A running node: the parts, started in order and stopped in the opposite one."""
 
 import asyncio
-import fcntl
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -42,6 +41,7 @@ from gateway.composing import Composer, ModelComposer, TemplateComposer
 from gateway.conversations import Answerer
 from gateway.corrections import Corrector, ways_of
 from gateway.credentials import Credentials
+from gateway.data_directory import claim
 from gateway.effects.http import make_client
 from gateway.effects.ports import chats, ports_of
 from gateway.host_specs import host_specs, intake_spec
@@ -80,6 +80,7 @@ class Node:
         settings: the whole configuration.
         on_progress: told in words what is being started.
         on_alert: told when an alert on an objective begins to fire and when it ends.
+        is_claimed: whether its directory is held already, by whoever lets go of it after the node has stopped.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Node:
         *,
         on_progress: Callable[[str], None] = lambda words: None,
         on_alert: Callable[[SloAlert], None] = lambda alert: None,
+        is_claimed: bool = False,
     ) -> None:
         self.settings = settings
         self._on_alert = on_alert
@@ -112,6 +114,7 @@ class Node:
         self.listeners: list[Listener] = []
         self.is_ready = False
         self.model_composer: ModelComposer | None = None
+        self._is_claimed = is_claimed
         self._lock: BinaryIO | None = None
         self.nats_url = settings.nats.url
         # Whether the stream's acknowledgements are fsynced; `None` where the server is not ours to ask.
@@ -156,20 +159,8 @@ class Node:
         self.is_ready = True
 
     def _prepare_data(self) -> None:
-        try:
-            self.data.mkdir(parents=True, exist_ok=True)
-            lock = (self.data / "lock").open("ab")
-        except OSError as error:
-            raise TerminalError(f"data {str(self.data)!r} cannot be written: {error.strerror}") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            lock.close()
-            raise TerminalError(
-                f"data {str(self.data)!r} is used by another node; stop it, or give this one a directory of its own"
-            ) from error
-        # Two nodes on one directory would be two servers on one stream: held until the process ends.
-        self._lock = lock
+        if not self._is_claimed:
+            self._lock = claim(self.data)
         self._log = place_of(self.settings.store.url, self.data)
         self._recorder = log_at(self._log)
         self.feed = feed_at(self._log)

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -19,6 +20,7 @@ from domain.errors import TerminalError
 from domain.settings import NodeSettings
 from domain.slo import SloAlert
 from gateway.canary import with_canary
+from gateway.data_directory import claim
 from gateway.listening import bind
 from gateway.prober import probing
 
@@ -59,13 +61,14 @@ async def running(
     configure_logging(settings.telemetry.log_level, host="gateway")
     configure_tracing(settings.telemetry.otlp_endpoint, service="gateway")
     settings = with_canary(settings, new_secret=secrets.token_hex)
-    try:
+    # Claimed before anything is started that a node on another's directory would have to end again.
+    with bound, claim(Path(settings.data)):
         on_progress("ray")
         async with ray_beside(settings.ray.address) as ray:
             from gateway.app import make_app  # noqa: PLC0415 - a second of imports, in which Ray starts
             from gateway.node import Node  # noqa: PLC0415 - as above
 
-            node = Node(settings, on_progress=on_progress, on_alert=on_alert)
+            node = Node(settings, on_progress=on_progress, on_alert=on_alert, is_claimed=True)
             await node.start()
             try:
                 on_progress("gateway")
@@ -78,8 +81,6 @@ async def running(
                         yield node, url
             finally:
                 await node.stop()
-    finally:
-        bound.close()
 
 
 @asynccontextmanager
