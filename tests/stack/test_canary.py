@@ -6,6 +6,7 @@ taken out. Here the stream is purged, as at the end of its retention.
 
 import asyncio
 import json
+import os
 import random
 import re
 import time
@@ -159,8 +160,16 @@ def bytes_of(path: Path) -> bytes:
         return b""
 
 
+def files_below(root: Path) -> Iterator[Path]:
+    """The file itself, or every file of a directory; a directory that a server removes meanwhile has none."""
+    if root.is_file():
+        yield root
+    for directory, _, names in os.walk(root):
+        yield from (path for name in names if (path := Path(directory) / name).is_file())
+
+
 def files_with_traces(*roots: Path) -> dict[str, list[str]]:
-    files = [path for root in roots for path in ([root] if root.is_file() else root.rglob("*")) if path.is_file()]
+    files = [path for root in roots for path in files_below(root)]
     return {str(path): traces for path in files if (traces := traces_in(bytes_of(path)))}
 
 
